@@ -1,0 +1,1 @@
+"""What a person types and reads: commands, console, reports and exit codes."""

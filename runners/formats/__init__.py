@@ -1,0 +1,1 @@
+"""Prompt formats: how a signature becomes messages and a reply becomes values."""

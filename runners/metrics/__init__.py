@@ -1,0 +1,1 @@
+"""Metrics: what judges a prediction, one file each."""

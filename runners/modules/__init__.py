@@ -1,0 +1,1 @@
+"""Module strategies: how a signature is carried out, one file each."""

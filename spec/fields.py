@@ -1,0 +1,42 @@
+"""Fields and signatures: what goes into a step and what comes out, typed by JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One named, typed input or output.
+
+    `schema` is a JSON Schema (draft 2020-12) without description and default, `$ref`s resolved, objects closed
+    (`additionalProperties: false`, every property required) unless the spec says otherwise.
+    `labels` maps each value of an enum to its description ("" where it has none) and is empty for other types.
+    """
+
+    name: str
+    schema: dict[str, Any] = {"type": "string"}
+    description: str = ""
+    labels: dict[str, str] = {}
+    default: Any = msgspec.UNSET
+
+    @property
+    def required(self) -> bool:
+        """A field without a default has to be there."""
+        return self.default is msgspec.UNSET
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's input fields, output fields and instructions."""
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    instructions: str = ""
+
+    def output(self, name: str) -> Field:
+        """The output field of that name; KeyError when there is none."""
+        for field in self.outputs:
+            if field.name == name:
+                return field
+        raise KeyError(name)
