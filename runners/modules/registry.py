@@ -1,0 +1,8 @@
+"""The module strategies that come with promptc, by name."""
+
+from __future__ import annotations
+
+MODULES: dict[str, str] = {
+    "predict": "promptc.runners.modules.predict:Predict",
+    "chain_of_thought": "promptc.runners.modules.chain_of_thought:ChainOfThought",
+}
