@@ -8,7 +8,7 @@ import msgspec
 
 FailureKind = Literal[
     "parse", "constraint", "truncated", "refused", "context",
-    "provider", "timeout", "metric", "hook", "tool", "budget",
+    "provider", "timeout", "metric", "hook", "tool", "data", "budget",
 ]  # fmt: skip
 
 SCORED_AS_ZERO: frozenset[str] = frozenset({"parse", "constraint", "truncated", "refused", "context"})

@@ -92,6 +92,15 @@ class Journal:
         self._flushed: asyncio.Future[None] | None = None
 
     @property
+    def elapsed(self) -> float:
+        """Seconds that earlier sessions worked."""
+        return float(self._meta("elapsed", "0"))
+
+    @elapsed.setter
+    def elapsed(self, seconds: float) -> None:
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('elapsed', ?)", (str(seconds),))
+
+    @property
     def replaying(self) -> bool:
         """True while effects of earlier sessions wait to be used."""
         return self._waiting > 0

@@ -35,8 +35,11 @@ class ChainOfThought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = "Think step by step before you answer."
 
     def predictors(self, signature: Signature) -> dict[str, Signature]:
-        """The step's signature with the reasoning as its first output."""
-        reasoning = Field(name=self.field, description=self.description)
+        """The step's signature with the reasoning as its first output.
+
+        It has a default: labelled demos, which come without reasoning, are rendered without it.
+        """
+        reasoning = Field(name=self.field, description=self.description, default="")
         return {"": msgspec.structs.replace(signature, outputs=(reasoning, *signature.outputs))}
 
     def calls(self) -> tuple[int, int]:

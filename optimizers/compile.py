@@ -1,0 +1,202 @@
+"""`optimize`: search on train and dev, then score start and winner on test, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from promptc.optimizers.protocol import Optimizer
+from promptc.optimizers.search import Search, Trial
+from promptc.runners.evaluate import Arm, RowRecord
+from promptc.runners.ledger import Amount, scaled
+from promptc.runners.metric_check import check_metrics
+from promptc.runners.rows import Example
+from promptc.runners.run_directory import LineLog
+from promptc.runners.session import Session, row_line
+from promptc.runners.summary import (
+    Figure,
+    SplitSummary,
+    Summary,
+    TrialLine,
+    VerdictLine,
+    compared,
+    costs,
+    figure,
+)
+from promptc.runners.verdicts import split_verdicts
+
+ALPHA = 0.05
+"""A difference with a larger p is called no significant change."""
+
+
+class Optimized(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search found: the winner, its figures, and the records behind them."""
+
+    winner: Trial
+    summary: Summary
+    shown: tuple[tuple[RowRecord, Example], ...]
+
+
+async def optimize(session: Session, optimizer: Optimizer, *, skip_metric_check: bool = False) -> Optimized:
+    """Search for a better candidate than the session's start, and measure what was found."""
+    data = session.dataset
+    notes = list(data.notes)
+    if not skip_metric_check:
+        rows = data.train or data.dev
+        notes += await check_metrics(session.evaluator, session.judge, rows, session.spec.run.seed)
+    trials = session.directory.appending("trials.jsonl")
+    candidates = session.directory.appending("candidates.jsonl")
+    search = _search(session, trials, candidates)
+    session.effects.ledger.reserve("test", _test_estimate(session))
+    session.progress.phase("search", None)
+    await search.begin()
+    await optimizer.optimize(search)
+    session.effects.ledger.release("test")
+    for log in (trials, candidates):
+        log.put_in_order()
+    return await _measured(session, search, notes + search.notes)
+
+
+def _search(session: Session, trials: LineLog, candidates: LineLog) -> Search:
+    def report(trial: Trial, best: Trial) -> None:
+        line = _trial_line(session, trial)
+        scores = {r.id: r.score for r in trial.records}
+        trials.append(trial.number, {**msgspec.to_builtins(line), "scores": scores})
+        candidates.append(
+            trial.number, {"digest": trial.candidate.digest(), "origin": trial.origin, "candidate": trial.candidate}
+        )
+        for log in (trials, candidates):
+            log.flush()
+        session.progress.trial(trial.number, trial.origin, trial.score, best.score)
+
+    return Search(
+        session.program,
+        session.evaluator,
+        start=session.start,
+        train=session.dataset.train,
+        dev=session.dataset.dev,
+        seed=session.spec.run.seed,
+        judge=session.judge,
+        report=report,
+    )
+
+
+async def _measured(session: Session, search: Search, notes: Sequence[str]) -> Optimized:
+    data, winner = session.dataset, search.best()
+    start = search.trials[0] if search.trials else winner
+    rows_log = session.directory.appending("rows.jsonl")
+    dev = _dev_figures(session, start, winner)
+    test: SplitSummary | None = None
+    shown = tuple(zip(winner.records, data.dev, strict=True)) if winner.records else ()
+    if data.test:
+        session.progress.phase("test", len(data.test))
+        before, after = await _test(session, start, winner)
+        test = _pair(session, before, after, data.test)
+        _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)
+        shown = tuple(zip(after, data.test, strict=True))
+    rows_log.put_in_order()
+    verdicts = [VerdictLine(code=7, message="the budget did not cover a single trial")] if not search.trials else []
+    for name, figures in (("dev", dev), ("test", test)):
+        if figures is not None:
+            verdicts += split_verdicts(name, figures, session.spec.run.max_unscored)
+    spent = session.effects.ledger.spent
+    summary = Summary(
+        command="optimize",
+        name=session.spec.name,
+        identity=session.directory.marker.identity,
+        optimizer=session.spec.optimizer.name if session.spec.optimizer else "",
+        stop_reason=search.stop_reason,
+        verdict=in_words(test if test is not None else dev, held_out=test is not None, won=winner is not start),
+        verdicts=tuple(verdicts),
+        dev=dev,
+        test=test,
+        cost=costs(session.effects.ledger),
+        calls=int(spent.calls),
+        tokens=int(spent.tokens),
+        usd=round(spent.usd, 10),
+        trials=tuple(_trial_line(session, trial) for trial in search.trials),
+        winner=_trial_line(session, winner),
+        notes=tuple(notes),
+    )
+    return Optimized(winner=winner, summary=summary, shown=shown)
+
+
+def in_words(figures: SplitSummary | None, *, held_out: bool, won: bool) -> str:
+    """The outcome in one sentence."""
+    if figures is None or figures.improvement is None:
+        return "no verdict: nothing was scored"
+    if not won:
+        return "the start won: no candidate was better on dev"
+    found = figures.improvement
+    change = f"{found.difference:+.3f} (95 % interval {found.ci_low:+.3f} to {found.ci_high:+.3f}, p = {found.p:.2g})"
+    if not held_out:
+        return f"no held-out figure: on the rows that it was chosen on the score changed by {change}"
+    if found.p >= ALPHA:
+        return f"no significant change on test: {change}"
+    return f"{'improvement' if found.difference > 0 else 'regression'} on test: {change}"
+
+
+async def _test(
+    session: Session, start: Trial, winner: Trial
+) -> tuple[tuple[RowRecord, ...], tuple[RowRecord, ...]]:
+    """Records of start and winner on test; the start alone when it won."""
+    arms = [Arm(compiled=session.program.compile(trial.candidate)) for trial in _distinct(start, winner)]
+    results = await session.evaluator.evaluate_all(arms, session.dataset.test)
+    return results[0], results[-1]
+
+
+def _distinct(start: Trial, winner: Trial) -> list[Trial]:
+    return [start] if winner.candidate == start.candidate else [start, winner]
+
+
+def _test_estimate(session: Session) -> dict[str, Amount]:
+    """Two passes over test, without re-asks: those take what the search leaves."""
+    arm = Arm(compiled=session.program.compile(session.start))
+    test = session.dataset.test
+    return scaled(session.evaluator.nominal_estimate(arm, test), 2 * len(test)) if test else {}
+
+
+def _dev_figures(session: Session, start: Trial, winner: Trial) -> SplitSummary | None:
+    if not winner.records:
+        return None
+    return _pair(session, start.records, winner.records, session.dataset.dev)
+
+
+def _pair(
+    session: Session, before: Sequence[RowRecord], after: Sequence[RowRecord], examples: Sequence[Example]
+) -> SplitSummary:
+    return compared(
+        session.summarized(after, examples),
+        session.summarized(before, examples),
+        list(zip(before, after, strict=True)),
+        binary=session.judge.binary,
+        clusters=session.clusters(examples),
+        seed=session.spec.run.seed,
+    )
+
+
+def _log_rows(
+    session: Session, log: LineLog, before: Sequence[RowRecord], after: Sequence[RowRecord], *, same: bool
+) -> None:
+    examples = session.dataset.test
+    for place, (record, example) in enumerate(zip(before, examples, strict=True)):
+        log.append(place, row_line(record, example, session, "test", "start"))
+    if not same:
+        for place, (record, example) in enumerate(zip(after, examples, strict=True), start=len(examples)):
+            log.append(place, row_line(record, example, session, "test", "winner"))
+
+
+def _trial_line(session: Session, trial: Trial) -> TrialLine:
+    scores = [r.score for r in trial.records if r.score is not None]
+    found: Figure = figure(scores, binary=session.judge.binary, clusters=None, seed=session.spec.run.seed)
+    return TrialLine(
+        number=trial.number,
+        candidate=trial.candidate.digest(),
+        origin=trial.origin,
+        score=trial.score,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        n=found.n,
+        prompt_characters=trial.prompt_characters,
+    )

@@ -1,0 +1,9 @@
+"""The optimizers that come with promptc, by name."""
+
+from __future__ import annotations
+
+OPTIMIZERS: dict[str, str] = {
+    "labeled_few_shot": "promptc.optimizers.labeled_few_shot:LabeledFewShot",
+    "bootstrap_few_shot": "promptc.optimizers.bootstrap_few_shot:BootstrapFewShot",
+    "bootstrap_random_search": "promptc.optimizers.bootstrap_random_search:BootstrapRandomSearch",
+}

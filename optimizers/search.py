@@ -1,0 +1,209 @@
+"""The search core that every optimizer shares: trials on dev, a budget, a best so far, reasons to stop.
+
+A search is a deterministic function of spec, data, seed and effects. Optimizers hand it candidates; it admits them to
+the budget in program order, evaluates them as one phase, and keeps the records.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from promptc.runners.candidate import Candidate
+from promptc.runners.evaluate import Arm, Evaluator, RowRecord
+from promptc.runners.judging import Judge
+from promptc.runners.ledger import scaled
+from promptc.runners.program import Program, Role
+from promptc.runners.rows import Example
+from promptc.spec.errors import Untrusted
+
+StopReason = Literal["finished", "budget", "score", "no_improvement", "minutes", "stop_file"]
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate with its records on dev.
+
+    `score` is the mean over the scored rows, None where the trial is invalid: too many rows without a score say
+    nothing about the candidate.
+    """
+
+    number: int
+    candidate: Candidate
+    origin: str
+    records: tuple[RowRecord, ...]
+    score: float | None
+    prompt_characters: int
+
+    @property
+    def valid(self) -> bool:
+        """True when the score says something about the candidate."""
+        return self.score is not None
+
+
+class Search:
+    """What an optimizer works on.
+
+    `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        evaluator: Evaluator,
+        *,
+        start: Candidate,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        seed: int,
+        judge: Judge,
+        report: Callable[[Trial, Trial], None] | None = None,
+    ) -> None:
+        self.program = program
+        self.evaluator = evaluator
+        self.start = start
+        self.train = tuple(train)
+        self.dev = tuple(dev)
+        self.judge = judge
+        self.trials: list[Trial] = []
+        self.notes: list[str] = []
+        self.stop_reason: StopReason = "finished"
+        self.short_of_budget = False
+        self._seed = seed
+        self._report = report
+
+    def rng(self, *purpose: object) -> random.Random:
+        """A random generator for one purpose: equal for equal seed and purpose, whatever was drawn elsewhere."""
+        return random.Random(repr((self._seed, *purpose)))
+
+    async def begin(self) -> Trial:
+        """Evaluate the start: it is always a candidate. Raises Untrusted when its score means nothing."""
+        trials = await self.try_all([(self.start, "start")])
+        if trials and not trials[0].valid:
+            raise Untrusted(
+                "too many rows of the start have no score, so a search would compare noise",
+                _first_failure(trials[0].records),
+            )
+        return trials[0] if trials else self._untried()
+
+    async def try_all(self, proposals: Sequence[tuple[Candidate, str]]) -> list[Trial]:
+        """Evaluate candidates on all of dev as one phase: those that the budget holds, in order.
+
+        A candidate that was tried before is not tried again. Fewer trials than proposals set the stop reason.
+        """
+        known = {trial.candidate.digest() for trial in self.trials}
+        fresh: list[tuple[Candidate, str]] = []
+        for candidate, origin in proposals:
+            if candidate.digest() not in known:
+                known.add(candidate.digest())
+                fresh.append((candidate, origin))
+        if not fresh or not self.may_go_on("trials"):
+            return []
+        arms = [Arm(compiled=self.program.compile(candidate)) for candidate, _ in fresh]
+        admitted = self._admitted(arms)
+        if admitted < len(fresh):
+            self.stop_reason = "budget"
+        if not admitted:
+            return []
+        results = await self.evaluator.evaluate_all(arms[:admitted], self.dev)
+        trials = [
+            self._trial(arm, origin, records)
+            for arm, (_, origin), records in zip(arms[:admitted], fresh, results, strict=False)
+        ]
+        return trials
+
+    async def run_rows(
+        self, candidate_rows: Sequence[tuple[Candidate, Sequence[Example]]], *, role: Role, rollout: int = 0
+    ) -> list[tuple[RowRecord, ...]]:
+        """Run candidates on chosen rows, for learning: what the budget does not hold is left out, from the end.
+
+        One pass over dev is kept back, so that what was learned can be tried.
+        """
+        arms = [
+            (Arm(compiled=self.program.compile(c), role=role, rollout=rollout), tuple(rows))
+            for c, rows in candidate_rows
+            if rows
+        ]
+        if not arms or not self.may_go_on("rows"):
+            return []
+        per_row = self.evaluator.row_estimate(arms[0][0], self.train)
+        wanted = sum(len(rows) for _, rows in arms)
+        ledger = self.evaluator.effects.ledger
+        dev_pass = self.evaluator.row_estimate(Arm(compiled=self.program.compile(self.start)), self.dev)
+        ledger.reserve("a trial", scaled(dev_pass, len(self.dev)))
+        room = ledger.largest(per_row, wanted)
+        ledger.release("a trial")
+        self.short_of_budget = self.short_of_budget or room < wanted
+        pairs = []
+        for arm, rows in arms:
+            if room > 0:
+                pairs.append((arm, rows[:room]))
+            room -= len(rows)
+        return list(await self.evaluator.evaluate_pairs(pairs)) if pairs else []
+
+    def may_go_on(self, label: str) -> bool:
+        """False once the clock or a stop file ended the search, or the budget did."""
+        if self.stop_reason != "finished":
+            return False
+        if not self.evaluator.effects.clock_allows(label):
+            self.stop_reason = "stop_file" if self.evaluator.effects.stop_reason == "stop_file" else "minutes"
+            return False
+        return True
+
+    def best(self) -> Trial:
+        """The trial with the highest dev mean; of equals the shorter prompt, then the earlier one."""
+        valid = [trial for trial in self.trials if trial.valid]
+        if not valid:
+            return self._untried()
+        return min(valid, key=lambda t: (-round(t.score or 0.0, 12), t.prompt_characters, t.number))
+
+    def _admitted(self, arms: Sequence[Arm]) -> int:
+        """How many of the candidates the budget holds, whole."""
+        estimates = [scaled(self.evaluator.row_estimate(arm, self.dev), len(self.dev)) for arm in arms]
+        largest = {role: max((e[role] for e in estimates), key=lambda a: (a.calls, a.usd)) for role in estimates[0]}
+        return self.evaluator.effects.ledger.largest(largest, len(arms))
+
+    def _trial(self, arm: Arm, origin: str, records: tuple[RowRecord, ...]) -> Trial:
+        trial = Trial(
+            number=len(self.trials),
+            candidate=arm.compiled.candidate,
+            origin=origin,
+            records=records,
+            score=valid_mean(records, self.program.spec.run.max_unscored),
+            prompt_characters=arm.compiled.prompt_characters(),
+        )
+        self.trials.append(trial)
+        if any(r.failure is not None and r.failure.kind == "budget" for r in records):
+            self.stop_reason = "budget"
+        if self._report is not None:
+            self._report(trial, self.best())
+        return trial
+
+    def _untried(self) -> Trial:
+        compiled = self.program.compile(self.start)
+        return Trial(
+            number=0,
+            candidate=self.start,
+            origin="start",
+            records=(),
+            score=None,
+            prompt_characters=compiled.prompt_characters(),
+        )
+
+
+def valid_mean(records: Sequence[RowRecord], max_unscored: float) -> float | None:
+    """The mean score; None when more than `max_unscored` of the rows failed without a score, or none has one."""
+    scores = [record.score for record in records if record.score is not None]
+    unscored = sum(1 for r in records if r.failure is not None and not r.failure.scored)
+    if not scores or unscored > max_unscored * len(records):
+        return None
+    return sum(scores) / len(scores)
+
+
+def _first_failure(records: Sequence[RowRecord]) -> str:
+    for record in records:
+        if record.failure is not None and not record.failure.scored:
+            return f"row {record.id}: {record.failure.kind}: {record.failure.message}"
+    return "no metric could judge any row: is the gold column there?"

@@ -1,0 +1,269 @@
+"""Effects: whatever leaves the process or depends on the outside, recorded before it is used.
+
+One `Effects` per run. It numbers the phases, asks the journal before it asks the world, counts in the ledger, and knows
+whether a signal or the clock wants the run to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from promptc.runners.failures import Failure, RowFailed
+from promptc.runners.journal import Effect, EffectKind, Journal
+from promptc.runners.ledger import Amount, Estimate, Ledger
+from promptc.runners.models.request import CallFailed, Completion, Message, Request
+from promptc.runners.phase import Phase
+from promptc.spec.errors import Interrupted, Untrusted
+
+DEFAULT_MAX_TOKENS = 2048
+"""Sent with every request when a budget is in tokens or dollars and the spec names no `max_tokens`."""
+
+
+SAMPLING_TEMPERATURE = 1.0
+"""Sent with a further sample (rollout > 0) where the spec names no temperature: at 0 all samples would be the same."""
+
+
+class Models(Protocol):
+    """The models of a run: `promptc.runners.models.stack.ModelStack`, or a scripted one in tests."""
+
+    def request(
+        self, name: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+    ) -> Request:
+        """The request to the model of that name, with its default parameters filled in."""
+        ...
+
+    async def complete(self, request: Request, name: str) -> Completion:
+        """The reply; raises CallFailed."""
+        ...
+
+    def price(self, name: str, input_tokens: int, output_tokens: int) -> float | None:
+        """US dollars for so many tokens; None where no price is known."""
+        ...
+
+
+class Hooks(Protocol):
+    """The user's functions: `promptc.runners.hooks.HookPool`."""
+
+    async def call(self, reference: str, payload: Any) -> Any:
+        """Run `file.py:function` on plain data; raises RowFailed."""
+        ...
+
+
+class _RecordedFailure(msgspec.Struct, frozen=True):
+    """A failure of the provider as the journal keeps it: final for this run unless `--retry-failed`."""
+
+    kind: str
+    message: str
+    status: int | None = None
+
+
+class Effects:
+    """The run's one door to the outside."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        models: Models,
+        hooks: Hooks | None = None,
+        *,
+        concurrency: int = 64,
+        minutes: float | None = None,
+        clock: Callable[[], float] | None = None,
+        version: str = "",
+        stop_file: Path | None = None,
+        hook_digests: dict[str, str] | None = None,
+    ) -> None:
+        self.journal = journal
+        self.ledger = ledger
+        self.models = models
+        self.hooks = hooks
+        self.concurrency = concurrency
+        self.stopping = False
+        self.signal_number = 0
+        self.stop_reason = ""
+        self._minutes = minutes
+        self._clock = clock
+        self._started = clock() - journal.elapsed if clock is not None else 0.0
+        self._version = version
+        self._stop_file = stop_file
+        self._hook_digests = hook_digests or {}
+        self._phases = 0
+        self._clock_reads = 0
+        self._under_way: dict[bytes, asyncio.Task[Effect]] = {}
+
+    def phase(self, digest: str, worst: Estimate) -> Phase[Any]:
+        """Open the next phase. `worst` is the most that it can cost; where that does not fit, it goes in waves."""
+        self._phases += 1
+        ledger = self.ledger
+        in_waves = self._minutes is not None or not ledger.fits(worst)
+        return Phase(self, self._phases, digest, window=self.concurrency, in_waves=in_waves)
+
+    def request(
+        self, model: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+    ) -> Request:
+        """The request to a model, with a `max_tokens` where the budget needs one."""
+        request = self.models.request(model, messages, params, rollout)
+        if rollout and not request.params.get("temperature"):
+            request = msgspec.structs.replace(request, params={**request.params, "temperature": SAMPLING_TEMPERATURE})
+        if not self.ledger.counts_tokens or {"max_tokens", "max_completion_tokens"} & request.params.keys():
+            return request
+        return msgspec.structs.replace(request, params={**request.params, "max_tokens": DEFAULT_MAX_TOKENS})
+
+    def reply_limit(self, model: str) -> int:
+        """The longest reply in tokens that a request to this model allows, when replies are limited."""
+        return _max_tokens(self.models.request(model, (), {}).params)
+
+    async def complete(
+        self, phase: Phase[Any], request: Request, *, model: str, role: str, reask: bool
+    ) -> Completion:
+        """The reply to a request, from the journal or from the world."""
+
+        async def ask() -> tuple[EffectKind, bytes]:
+            try:
+                completion = await self.models.complete(request, model)
+            except CallFailed as error:
+                if error.fatal:
+                    raise Untrusted(error.message, error.hint) from error
+                failure = _RecordedFailure(error.kind, error.message, error.status)
+                return "model_failure", msgspec.json.encode(failure)
+            return "model", msgspec.json.encode(completion)
+
+        effect, first = await self._effect(phase, request.key(), role, ask)
+        if effect.kind == "model_failure":
+            failure = msgspec.json.decode(effect.payload, type=_RecordedFailure)
+            raise CallFailed(failure.message, kind=failure.kind, status=failure.status)  # type: ignore[arg-type]
+        completion = msgspec.json.decode(effect.payload, type=Completion)
+        if first:
+            self.ledger.settle(role, completion, reask=reask)
+        return completion
+
+    async def hook(self, phase: Phase[Any], reference: str, payload: Any) -> Any:
+        """The result of a user's function, recorded like a reply."""
+        hooks = self.hooks
+        if hooks is None:
+            raise RowFailed("hook", f"{reference} was not allowed to run")
+        digest = self._hook_digests.get(reference, "")
+        key = _key("hook", reference, digest, payload)
+
+        async def ask() -> tuple[EffectKind, bytes]:
+            try:
+                return "hook", msgspec.json.encode(await hooks.call(reference, payload))
+            except RowFailed as error:
+                return "hook_failure", msgspec.json.encode(error.failure)
+
+        effect, _ = await self._effect(phase, key, "hook", ask)
+        if effect.kind == "hook_failure":
+            failure = msgspec.json.decode(effect.payload, type=Failure)
+            raise RowFailed(failure.kind, failure.message)
+        return msgspec.json.decode(effect.payload)
+
+    def worst_call(self, request: Request, model: str) -> Amount:
+        """The most that one call can cost: no token is shorter than a byte, and no reply longer than max_tokens."""
+        if not self.ledger.counts_tokens:
+            return Amount(1)
+        input_bound = sum(len(message.content.encode()) + 16 for message in request.messages) + 16
+        output_bound = _max_tokens(request.params)
+        price = self.models.price(model, input_bound, output_bound) or 0.0
+        return Amount(1, input_bound + output_bound, price)
+
+    def clock_allows(self, label: str) -> bool:
+        """False once the `minutes` of the budget are over or the stop file lies in the run directory.
+
+        Only the decision to stop is recorded; a replay consults neither the clock nor the file.
+        """
+        self._clock_reads += 1
+        key = _key("clock", label, self._clock_reads)
+        recorded = self.journal.find(key)
+        if recorded is not None:
+            self.journal.use(recorded)
+            self.stop_reason = msgspec.json.decode(recorded.payload, type=str)
+            return False
+        reason = "" if self.journal.replaying else self._reason_to_stop()
+        if not reason:
+            return True
+        self.stop_reason = reason
+        payload = msgspec.json.encode(reason)
+        self.journal.record_now(key, phase=self._phases, kind="clock", role="clock", payload=payload)
+        return False
+
+    def _reason_to_stop(self) -> str:
+        if self._stop_file is not None and self._stop_file.exists():
+            return "stop_file"
+        timed = self._minutes is not None and self._clock is not None
+        if timed and self._clock() - self._started >= self._minutes * 60:  # type: ignore[misc,operator]
+            return "minutes"
+        return ""
+
+    def save_elapsed(self) -> None:
+        """Note how long the run has worked, for the `minutes` of a later session."""
+        if self._clock is not None:
+            self.journal.elapsed = self._clock() - self._started
+
+    def stop(self, signal_number: int) -> None:
+        """Ask the run to end: what is under way is finished and recorded, nothing new is started."""
+        self.stopping = True
+        self.signal_number = signal_number
+
+    def interruption(self) -> Interrupted:
+        """The error that ends an interrupted run."""
+        return Interrupted(self.signal_number, "interrupted; everything that was paid for is recorded")
+
+    def what_changed(self) -> str:
+        """Why a replay may have diverged, as far as it can be told."""
+        if self.journal.written_by != self._version:
+            return f"it was recorded by promptc {self.journal.written_by}, this is {self._version}"
+        return "the data, a hook or a library has changed since it was recorded"
+
+    async def _effect(
+        self,
+        phase: Phase[Any],
+        key: bytes,
+        role: str,
+        ask: Callable[[], Awaitable[tuple[EffectKind, bytes]]],
+    ) -> tuple[Effect, bool]:
+        """The effect of that key, and whether this is its first use."""
+        recorded = self.journal.find(key)
+        if recorded is not None:
+            return recorded, self.journal.use(recorded)
+        if key not in self._under_way:
+            await phase.until_live()
+            recorded = self.journal.find(key)
+            if recorded is not None:
+                return recorded, self.journal.use(recorded)
+        task = self._under_way.get(key)
+        if task is not None:
+            return await asyncio.shield(task), False
+        if self.stopping:
+            raise self.interruption()
+        task = asyncio.create_task(self._ask(phase, key, role, ask))
+        self._under_way[key] = task
+        return await asyncio.shield(task), True
+
+    async def _ask(
+        self,
+        phase: Phase[Any],
+        key: bytes,
+        role: str,
+        ask: Callable[[], Awaitable[tuple[EffectKind, bytes]]],
+    ) -> Effect:
+        try:
+            kind, payload = await ask()
+            return await self.journal.record(key, phase=phase.number, kind=kind, role=role, payload=payload)
+        finally:
+            del self._under_way[key]
+
+
+def _key(*parts: Any) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).digest()
+
+
+def _max_tokens(params: dict[str, Any]) -> int:
+    limits = (params.get(name) for name in ("max_tokens", "max_completion_tokens"))
+    return max((int(limit) for limit in limits if limit is not None), default=DEFAULT_MAX_TOKENS)

@@ -1,0 +1,257 @@
+"""Runs programs over rows and scores them: one phase for any number of candidates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from promptc.runners.effects import Effects
+from promptc.runners.failures import Failure, RowFailed
+from promptc.runners.judging import Judge, Judged, LaneServices
+from promptc.runners.ledger import UNLIMITED, Amount, Estimate, scaled
+from promptc.runners.phase import Job, Lane
+from promptc.runners.program import EXPECTED_REPLY_TOKENS, CompiledProgram, Prediction, Role, TraceStep
+from promptc.runners.rows import Example
+
+BYTES_PER_CHARACTER = 4
+"""UTF-8's longest character: with it a count of characters bounds a count of bytes, and so of tokens."""
+CORRECTION_BYTES = 4096
+"""Longest correction that a re-ask adds."""
+JUDGE_PROMPT_BYTES = 16384
+"""Longest text that a judge's own instructions and rubric are taken to have."""
+
+
+class RowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One row's prediction with its scores: a line of rows.jsonl, and what optimizers learn from.
+
+    `score` is None for an unscored row (see `failure`) and for one that no metric could judge.
+    """
+
+    id: str
+    index: int
+    outputs: dict[str, Any] | None
+    score: float | None
+    metrics: dict[str, float | None]
+    feedback: dict[str, str] = {}
+    details: dict[str, dict[str, Any]] = {}
+    failure: Failure | None = None
+    reasks: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    trace: tuple[TraceStep, ...] = ()
+
+    def reason(self) -> str:
+        """Why the row scored as it did, in words."""
+        if self.failure is not None:
+            return f"{self.failure.kind}: {self.failure.message}"
+        return "; ".join(text for text in self.feedback.values() if text)
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate in an evaluation: what runs, as whom, and with which sample of the model's replies."""
+
+    compiled: CompiledProgram
+    role: Role = "task"
+    rollout: int = 0
+
+
+class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
+    """What every evaluation of a run shares."""
+
+    effects: Effects
+    judge: Judge | None
+    on_row: Callable[[RowRecord], None] | None = None
+
+    async def evaluate(self, arm: Arm, examples: Sequence[Example]) -> tuple[RowRecord, ...]:
+        """The records of one candidate, in the order of the examples. The phase must have been admitted."""
+        return (await self.evaluate_all([arm], examples))[0]
+
+    async def evaluate_all(
+        self, arms: Sequence[Arm], examples: Sequence[Example]
+    ) -> tuple[tuple[RowRecord, ...], ...]:
+        """The records of several candidates on the same examples, as one phase, candidate by candidate."""
+        pairs = [(arm, examples) for arm in arms]
+        return await self.evaluate_pairs(pairs)
+
+    async def evaluate_pairs(
+        self, pairs: Sequence[tuple[Arm, Sequence[Example]]]
+    ) -> tuple[tuple[RowRecord, ...], ...]:
+        """The records of several candidates, each on examples of its own, as one phase."""
+        count = sum(len(examples) for _, examples in pairs)
+        records: list[RowRecord | None] = [None] * count
+        await self.stream(pairs, lambda place, record: records.__setitem__(place, record))
+        result, start = [], 0
+        for arm, examples in pairs:
+            mine = records[start : start + len(examples)]
+            result.append(tuple(r or not_reached(e) for r, e in zip(mine, examples, strict=True)))
+            start += len(examples)
+        return tuple(result)
+
+    async def stream(
+        self,
+        pairs: Sequence[tuple[Arm, Iterable[Example]]],
+        finished: Callable[[int, RowRecord], None],
+        *,
+        rows_digest: str | None = None,
+    ) -> int:
+        """Evaluate and hand each record on as it comes, with its place; returns how many rows were started."""
+        digest, worst = self._phase_of(pairs, rows_digest)
+        phase = self.effects.phase(digest, worst)
+
+        def jobs() -> Iterator[Job[RowRecord]]:
+            for arm, examples in pairs:
+                for example in examples:
+                    yield self._job(arm, example)
+
+        def done(place: int, record: RowRecord) -> None:
+            if self.on_row is not None:
+                self.on_row(record)
+            finished(place, record)
+
+        return await phase.run(jobs(), done)
+
+    def row_estimate(self, arm: Arm, sample: Sequence[Example]) -> dict[str, Amount]:
+        """What a row is expected to cost, re-asks included at the rate seen so far."""
+        ledger = self.effects.ledger
+        _, calls = arm.compiled.program.calls()
+        factor = 1.0 + ledger.reask_rate
+        estimate = {arm.role: self._call(arm, sample) * (calls * factor)}
+        if self.judge is not None and self.judge.calls():
+            judged = ledger.mean_call("judge") or self._call(arm, sample)
+            estimate["judge"] = judged * (self.judge.calls() * factor)
+        return estimate
+
+    def nominal_estimate(self, arm: Arm, sample: Sequence[Example]) -> dict[str, Amount]:
+        """What a row costs without re-asks."""
+        return scaled(self.row_estimate(arm, sample), 1.0 / (1.0 + self.effects.ledger.reask_rate))
+
+    def _call(self, arm: Arm, sample: Sequence[Example]) -> Amount:
+        seen = self.effects.ledger.mean_call(arm.role)
+        if seen is not None:
+            return seen
+        characters = sum(len(str(e.row)) for e in sample[:50]) / max(1, len(sample[:50]))
+        return arm.compiled.call_estimate(int(characters), EXPECTED_REPLY_TOKENS, self.effects.models.price)
+
+    def _phase_of(
+        self, pairs: Sequence[tuple[Arm, Iterable[Example]]], rows_digest: str | None
+    ) -> tuple[str, Estimate]:
+        whole = hashlib.blake2b(digest_size=8)
+        worst: dict[str, Amount] = {}
+        for arm, examples in pairs:
+            whole.update(f"{arm.role}\n{arm.rollout}\n{arm.compiled.candidate.digest()}\n".encode())
+            if rows_digest is not None:
+                whole.update(rows_digest.encode())
+                mine = {arm.role: Amount(UNLIMITED, *([UNLIMITED] * 2 if self.effects.ledger.counts_tokens else [0, 0]))}
+            else:
+                sized = list(examples)
+                whole.update("\n".join(f"{e.id}\t{e.digest}" for e in sized).encode())
+                mine = scaled(self._worst_row(arm, sized), len(sized))
+            for role, amount in mine.items():
+                worst[role] = worst.get(role, Amount()) + amount
+        return whole.hexdigest(), worst
+
+    def _worst_row(self, arm: Arm, examples: Sequence[Example]) -> dict[str, Amount]:
+        program = arm.compiled.program
+        _, high = program.calls()
+        largest = max((len(msgspec.json.encode(e.row)) for e in examples), default=0)
+        if not self.effects.ledger.counts_tokens:
+            largest = 0
+        prompt = arm.compiled.prompt_characters() * BYTES_PER_CHARACTER + largest
+        worst = {arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high}
+        if self.judge is not None and self.judge.calls():
+            judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
+            worst["judge"] = judged * self.judge.calls()
+        return worst
+
+    def _worst_call(self, prompt_bytes: int, reasks: int, model: str) -> Amount:
+        """One call with every re-ask; each re-ask sends the reply and a correction again."""
+        if not self.effects.ledger.counts_tokens:
+            return Amount(1 + reasks)
+        reply = self.effects.reply_limit(model)
+        whole = Amount()
+        for asked in range(1 + reasks):
+            tokens_in = prompt_bytes + asked * (2 * reply + CORRECTION_BYTES)
+            price = self.effects.models.price(model, tokens_in, reply) or 0.0
+            whole += Amount(1, tokens_in + reply, price)
+        return whole
+
+    def _job(self, arm: Arm, example: Example) -> Job[RowRecord]:
+        async def job(lane: Lane) -> RowRecord:
+            return await self.row(arm, example, lane)
+
+        return job
+
+    async def row(self, arm: Arm, example: Example, lane: Lane) -> RowRecord:
+        """Predict and judge one row."""
+        try:
+            prediction = await arm.compiled.run(lane, example.row, role=arm.role, rollout=arm.rollout)
+        except RowFailed as error:
+            return self._failed(example, error.failure, lane)
+        if self.judge is None:
+            return _record(example, prediction, Judged(score=None, metrics={}, feedback={}, details={}), lane)
+        services = LaneServices(lane, self.judge.judge_format, self.judge.format_retries)
+        used = lane.usage()
+        try:
+            judged = await self.judge.judge(example.row, prediction, services)
+        except RowFailed as error:
+            return self._failed(example, error.failure, lane, prediction)
+        return _record(example, prediction, judged, lane, used)
+
+    def _failed(
+        self, example: Example, failure: Failure, lane: Lane, prediction: Prediction | None = None
+    ) -> RowRecord:
+        empty = Judged(score=None, metrics={}, feedback={}, details={})
+        judged = self.judge.failed(example.row, failure) if self.judge is not None else empty
+        tokens_in, tokens_out, cost = lane.usage()
+        return RowRecord(
+            id=example.id,
+            index=example.index,
+            outputs=prediction.outputs if prediction else None,
+            score=judged.score,
+            metrics=judged.metrics,
+            failure=failure,
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            cost=cost,
+            trace=prediction.trace if prediction else (),
+        )
+
+
+def _record(
+    example: Example,
+    prediction: Prediction,
+    judged: Judged,
+    lane: Lane,
+    used: tuple[int, int, float | None] | None = None,
+) -> RowRecord:
+    tokens_in, tokens_out, cost = used if used is not None else lane.usage()
+    return RowRecord(
+        id=example.id,
+        index=example.index,
+        outputs=prediction.outputs,
+        score=judged.score,
+        metrics=judged.metrics,
+        feedback=judged.feedback,
+        details=judged.details,
+        reasks=sum(step.reasks for step in prediction.trace),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cost=cost,
+        trace=prediction.trace,
+    )
+
+
+def not_reached(example: Example) -> RowRecord:
+    """The record of a row that the budget cut off."""
+    return RowRecord(
+        id=example.id,
+        index=example.index,
+        outputs=None,
+        score=None,
+        metrics={},
+        failure=Failure("budget", "the budget ended before this row was asked"),
+    )

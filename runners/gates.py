@@ -1,0 +1,62 @@
+"""Gates: promises about figures, held against summary.json and timing.json. All are evaluated, all are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from promptc.runners.summary import GateResult
+from promptc.spec.model import Gate
+
+SPLITS = ("train", "dev", "test", "all")
+
+_COMPARE = {
+    ">=": lambda a, b: a >= b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    "<": lambda a, b: a < b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+def held_against(gates: Sequence[Gate], summary: Mapping[str, Any], timing: Mapping[str, Any]) -> list[GateResult]:
+    """The result of each gate, in order. Unrounded figures decide.
+
+    A figure of a split that was not scored, or of another command, makes a gate `not applicable`; a figure that
+    this run promised and does not have (the budget ended) makes it `missing`.
+    """
+    return [_held(gate, summary, timing) for gate in gates]
+
+
+def _held(gate: Gate, summary: Mapping[str, Any], timing: Mapping[str, Any]) -> GateResult:
+    value = look_up(summary, gate.path)
+    if value is None:
+        value = look_up(timing, gate.path)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        split = gate.path.split(".", 1)[0]
+        scored = summary.get(split) if split in SPLITS else None
+        promised = isinstance(scored, Mapping) and scored.get("n") == 0 and scored.get("rows")
+        return GateResult(text=gate.text, value=None, status="missing" if promised else "not applicable")
+    met = _COMPARE[gate.operator](float(value), gate.value)
+    return GateResult(text=gate.text, value=float(value), status="met" if met else "failed")
+
+
+def look_up(tree: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path. A key that itself holds dots is found too, the longest match first."""
+    parts = path.split(".")
+    return _descend(tree, parts)
+
+
+def _descend(node: Any, parts: list[str]) -> Any:
+    if not parts:
+        return node
+    if not isinstance(node, Mapping):
+        return None
+    for length in range(len(parts), 0, -1):
+        key = ".".join(parts[:length])
+        if key in node:
+            found = _descend(node[key], parts[length:])
+            if found is not None:
+                return found
+    return None

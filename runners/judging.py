@@ -1,0 +1,196 @@
+"""Applies the metrics of a spec to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from promptc.runners.failures import Failure
+from promptc.runners.formats.protocol import Format
+from promptc.runners.metrics.protocol import Case, Metric, Score
+from promptc.runners.phase import Lane
+from promptc.runners.program import Asked, Predictor, Prediction, Speaker
+from promptc.spec.expressions import Expression, compile_expression
+from promptc.spec.fields import Field, Signature
+from promptc.spec.model import MetricUse, Spec
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What the metrics say of one row.
+
+    `score` is the weighted mean of the metrics that did not abstain (or the one that `objective:` names), None where
+    all abstain. `metrics` has every metric's value, None where it abstained.
+    """
+
+    score: float | None
+    metrics: dict[str, float | None]
+    feedback: dict[str, str]
+    details: dict[str, dict[str, Any]]
+
+
+class AppliedMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric with the entry that says what it is applied to."""
+
+    use: MetricUse
+    metric: Metric
+    field: str | None
+    gold: str | None
+    condition: Expression | None = None
+
+    def applies(self, row: Mapping[str, Any]) -> bool:
+        """False where the row has no gold that the metric needs, or its `when` is not true."""
+        if self.metric.reads_gold and self.gold is not None and row.get(self.gold) is None:
+            return False
+        return self.condition is None or self.condition.evaluate({"inputs": dict(row), "row": dict(row)}) is True
+
+    def case(self, row: Mapping[str, Any], prediction: Prediction) -> Case:
+        """What the metric looks at."""
+        outputs = prediction.outputs
+        value = outputs.get(self.field) if self.field is not None else outputs
+        expected = row.get(self.gold, msgspec.UNSET) if self.gold is not None else msgspec.UNSET
+        return Case(value=value, expected=expected, row=row, outputs=outputs, trace=prediction.trace)
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
+    """All metrics of a spec, and how they make one score."""
+
+    metrics: tuple[AppliedMetric, ...]
+    objective: str | None
+    judge_format: Format
+    format_retries: int
+
+    @property
+    def binary(self) -> bool:
+        """True when every score is 0 or 1: pass/fail statistics apply."""
+        return len(self._deciding()) == 1 and self._deciding()[0].metric.binary
+
+    def gold_columns(self) -> tuple[str, ...]:
+        """The columns that hold gold, in the order of the metrics."""
+        return tuple(dict.fromkeys(m.gold for m in self.metrics if m.metric.reads_gold and m.gold is not None))
+
+    def calls(self) -> int:
+        """Model calls that judging one row takes."""
+        return sum(applied.metric.calls() for applied in self.metrics)
+
+    async def judge(self, row: Mapping[str, Any], prediction: Prediction, services: LaneServices) -> Judged:
+        """Score one prediction. Raises RowFailed where a metric cannot."""
+        values: dict[str, float | None] = {}
+        feedback: dict[str, str] = {}
+        details: dict[str, dict[str, Any]] = {}
+        for applied in self.metrics:
+            name = applied.use.name
+            score = await self._score(applied, row, prediction, services)
+            if score is None:
+                values[name] = None
+                continue
+            values[name] = 1.0 - score.value if applied.use.negate else score.value
+            if score.feedback:
+                feedback[name] = score.feedback
+            if score.details:
+                details[name] = score.details
+        return Judged(score=self._combined(values), metrics=values, feedback=feedback, details=details)
+
+    def failed(self, row: Mapping[str, Any], failure: Failure) -> Judged:
+        """A row without a prediction: 0 where that is the candidate's doing, unscored otherwise."""
+        applying = [a.use.name for a in self.metrics if failure.scored and a.applies(row)]
+        values: dict[str, float | None] = {a.use.name: 0.0 if a.use.name in applying else None for a in self.metrics}
+        return Judged(score=self._combined(values), metrics=values, feedback={"": failure.message}, details={})
+
+    async def _score(
+        self, applied: AppliedMetric, row: Mapping[str, Any], prediction: Prediction, services: LaneServices
+    ) -> Score | None:
+        if not applied.applies(row):
+            return None
+        return await applied.metric.score(applied.case(row, prediction), services.for_model(applied.use.model))
+
+    def _deciding(self) -> list[AppliedMetric]:
+        if self.objective is not None:
+            return [m for m in self.metrics if m.use.name == self.objective]
+        return [m for m in self.metrics if m.use.weight > 0]
+
+    def _combined(self, values: Mapping[str, float | None]) -> float | None:
+        weighted = [
+            (value, m.use.weight if self.objective is None else 1.0)
+            for m in self._deciding()
+            if (value := values[m.use.name]) is not None
+        ]
+        if not weighted:
+            return None
+        return sum(value * weight for value, weight in weighted) / sum(weight for _, weight in weighted)
+
+
+class LaneServices:
+    """What a metric may ask of the outside, on one row's lane."""
+
+    __slots__ = ("_format", "_format_retries", "_lane", "_model")
+
+    def __init__(self, lane: Lane, format_: Format, format_retries: int, model: str = "judge") -> None:
+        self._lane = lane
+        self._format = format_
+        self._format_retries = format_retries
+        self._model = model
+
+    def for_model(self, model: str) -> LaneServices:
+        """The same, with another model as the judge."""
+        if model == self._model:
+            return self
+        return LaneServices(self._lane, self._format, self._format_retries, model)
+
+    async def predict(
+        self, signature: Signature, inputs: Mapping[str, Any], *, model: str = "judge", rollout: int = 0
+    ) -> dict[str, Any]:
+        """Ask a model for the outputs of a signature; raises RowFailed."""
+        name = self._model if model == "judge" else model
+        predictor = Predictor(
+            name="judge", step="judge", suffix="", signature=signature, format=self._format, model=name
+        )
+        speaker = Speaker(
+            predictor=predictor,
+            signature=signature,
+            prefix=self._format.prefix(signature, ()),
+            params=self._format.params(signature),
+        )
+        asked = Asked(
+            lane=self._lane,
+            speaker=speaker,
+            model=name,
+            role="judge",
+            rollout=rollout,
+            format_retries=self._format_retries,
+        )
+        outputs, _, _ = await asked.outputs(inputs)
+        return outputs
+
+    async def hook(self, reference: str, payload: Any) -> Any:
+        """Run the user's function; raises RowFailed."""
+        return await self._lane.hook(reference, payload)
+
+
+def build_judge(spec: Spec) -> Judge:
+    """The metrics of a spec. Raises SpecError where a metric's parameters do not fit."""
+    from promptc.runners.formats.registry import FORMATS
+    from promptc.runners.metrics.registry import METRICS
+    from promptc.runners.plugins import build
+    from promptc.spec.plugin import Plugin
+
+    applied = tuple(_applied(use, build(METRICS, use.plugin), spec.outputs) for use in spec.metrics)
+    return Judge(
+        metrics=applied,
+        objective=spec.objective[0] if spec.objective and spec.objective != ("score",) else None,
+        judge_format=build(FORMATS, Plugin(kind="format", name="chat")),
+        format_retries=spec.run.format_retries,
+    )
+
+
+def _applied(use: MetricUse, metric: Metric, outputs: Sequence[Field]) -> AppliedMetric:
+    only = outputs[0].name if len(outputs) == 1 else None
+    field = use.field or only
+    return AppliedMetric(
+        use=use,
+        metric=metric,
+        field=field,
+        gold=use.expected or field,
+        condition=compile_expression(use.when) if use.when else None,
+    )

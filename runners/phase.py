@@ -1,0 +1,271 @@
+"""A phase: rows that are worked on together, admitted before the first call.
+
+Two things may hold a row's call back, and both are decided only when nothing else is moving (quiescence), so that
+neither depends on the order in which replies arrive or on the number of workers:
+
+- *replay*: an earlier session recorded effects of this phase. A call that is not among them waits until all recorded
+  ones were asked for; if some never are, the replay has diverged and nothing is paid.
+- *waves*: the budget does not cover the phase's worst case. Calls go out in row order, each wave only if its worst case
+  fits what is settled, re-asks after all first calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+from promptc.runners.ledger import Amount
+from promptc.runners.models.request import Completion, Request
+from promptc.spec.errors import PromptcError, RunError
+
+if TYPE_CHECKING:
+    from promptc.runners.effects import Effects
+
+WAVE_ROWS = 256
+"""Rows under way at once when calls go out in waves. A constant: the cut must not depend on the number of workers."""
+
+Result = TypeVar("Result")
+
+
+class BudgetDenied(Exception):
+    """A call that the budget does not cover any more. The row keeps what it has."""
+
+
+class _Held(msgspec.Struct, order=True):
+    """A call that waits for its wave; sorts first calls before re-asks, then by row."""
+
+    reask: bool
+    row: int
+    sequence: int
+    role: str
+    worst: Amount
+    released: asyncio.Future[bool]
+
+
+class Lane:
+    """One row's way through a phase: everything that the row asks of the outside goes through here."""
+
+    __slots__ = ("_cost", "_input_tokens", "_output_tokens", "_sequence", "phase", "row")
+
+    def __init__(self, phase: Phase[object], row: int) -> None:
+        self.phase = phase
+        self.row = row
+        self._sequence = 0
+        self._input_tokens = 0
+        self._output_tokens = 0
+        self._cost: float | None = 0.0
+
+    def usage(self) -> tuple[int, int, float | None]:
+        """Tokens in, tokens out and dollars (None where a price is unknown) of the replies that the row got."""
+        return self._input_tokens, self._output_tokens, self._cost
+
+    async def complete(self, request: Request, *, model: str, role: str, reask: bool = False) -> Completion:
+        """The model's reply. Raises CallFailed, and BudgetDenied where the wall is reached."""
+        self._sequence += 1
+        if self.phase.in_waves:
+            await self.phase.admit(self.row, self._sequence, request, model, role, reask)
+        completion = await self.phase.effects.complete(self.phase, request, model=model, role=role, reask=reask)
+        self._input_tokens += completion.usage.input_tokens
+        self._output_tokens += completion.usage.output_tokens
+        self._cost = None if self._cost is None or completion.cost is None else self._cost + completion.cost
+        return completion
+
+    async def hook(self, reference: str, payload: object) -> object:
+        """The result of the user's function; raises RowFailed."""
+        return await self.phase.effects.hook(self.phase, reference, payload)
+
+
+Job = Callable[[Lane], Awaitable[Result]]
+
+
+class Phase(Generic[Result]):
+    """Runs jobs, one per row, and hands back each result as it comes.
+
+    `window` rows are under way at once. `in_waves` says that the budget does not cover the worst case.
+    """
+
+    def __init__(self, effects: Effects, number: int, digest: str, *, window: int, in_waves: bool) -> None:
+        self.effects = effects
+        self.number = number
+        self.in_waves = in_waves
+        self.cut = False
+        journal = effects.journal
+        recorded = journal.recorded_phase(number)
+        if recorded is not None and recorded.digest != digest:
+            raise diverged(effects, f"phase {number} works on something else than the recorded one")
+        self._ended_before = recorded is not None and recorded.done
+        self._live = recorded is None or (journal.unused(number) == 0 and not recorded.done)
+        self._window = WAVE_ROWS if in_waves else window
+        self._replay_window = self._window if recorded is None else max(recorded.window + 1, self._window)
+        journal.begin_phase(number, digest, self._replay_window)
+        self._active = 0
+        self._busy = 0
+        self._changed = asyncio.Event()
+        self._held: list[_Held] = []
+        self._missing: list[asyncio.Future[None]] = []
+        self._error: BaseException | None = None
+
+    async def run(self, jobs: Iterable[Job[Result]], finished: Callable[[int, Result], None]) -> int:
+        """Work on all jobs; returns how many were started. Fewer than all means that the budget cut the phase.
+
+        The first error that is not a row's own stops new rows, lets started calls finish, and is raised.
+        """
+        queue = enumerate(jobs)
+        started = 0
+        tasks: set[asyncio.Task[None]] = set()
+        exhausted = False
+        try:
+            while True:
+                while not exhausted and self._may_start():
+                    job = next(queue, None)
+                    if job is None:
+                        exhausted = True
+                        break
+                    started += 1
+                    self._active += 1
+                    self._busy += 1
+                    task = asyncio.create_task(self._one(*job, finished))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                if self._busy == 0:
+                    if not self._held and not self._missing:
+                        break
+                    self._quiescent()
+                    continue
+                await self._changed.wait()
+                self._changed.clear()
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.gather(*tasks, return_exceptions=True)
+        if self._error is None and self.effects.stopping and not exhausted:
+            self._error = self.effects.interruption()
+        if self._error is not None:
+            raise self._error
+        self.effects.journal.end_phase(self.number)
+        self.effects.save_elapsed()
+        return started
+
+    async def admit(self, row: int, sequence: int, request: Request, model: str, role: str, reask: bool) -> None:
+        """Wait for the wave that this call goes out in; raises BudgetDenied when there is none."""
+        worst = self.effects.worst_call(request, model)
+        if self.cut:
+            raise BudgetDenied
+        held = _Held(reask, row, sequence, role, worst, asyncio.get_running_loop().create_future())
+        self._held.append(held)
+        if reask:
+            self._active -= 1
+        self._pause()
+        released = await held.released
+        if reask:
+            self._active += 1
+        if not released:
+            raise BudgetDenied
+
+    async def until_live(self) -> None:
+        """Wait until a call that was not recorded may be paid for; raises RunError when the replay has diverged."""
+        if self._live:
+            return
+        if self._ended_before:
+            raise diverged(self.effects, f"phase {self.number} ended, and now asks for a reply it never asked for")
+        if self.effects.journal.unused(self.number) == 0:
+            self._live = True
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._missing.append(waiting)
+        self._pause()
+        await waiting
+
+    def _may_start(self) -> bool:
+        if self._error is not None or self.cut or self.effects.stopping:
+            return False
+        return self._active < (self._window if self._live else self._replay_window)
+
+    def _pause(self) -> None:
+        self._busy -= 1
+        if self._busy == 0:
+            self._changed.set()
+
+    async def _one(self, row: int, job: Job[Result], finished: Callable[[int, Result], None]) -> None:
+        try:
+            result = await job(Lane(self, row))  # type: ignore[arg-type]
+            finished(row, result)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  re-raised by `run`, once all calls ended
+            if self._error is None or isinstance(error, PromptcError) < isinstance(self._error, PromptcError):
+                self._error = error
+        finally:
+            self._active -= 1
+            self._busy -= 1
+            self._changed.set()
+
+    def _quiescent(self) -> None:
+        if self._error is not None or self.effects.stopping:
+            self._abandon()
+        elif self._missing:
+            self._go_live()
+        else:
+            self._next_wave()
+
+    def _go_live(self) -> None:
+        unused = self.effects.journal.unused(self.number)
+        if unused:
+            self._error = diverged(
+                self.effects, f"phase {self.number} asks for new replies while {unused} recorded ones are not asked for"
+            )
+            self._abandon()
+            return
+        self._live = True
+        waiting, self._missing = self._missing, []
+        for future in waiting:
+            self._busy += 1
+            future.set_result(None)
+
+    def _next_wave(self) -> None:
+        self._held.sort()
+        allowed = self.effects.clock_allows(f"{self.number}")
+        wave = list(self._fitting(self._held)) if allowed else []
+        if not wave:
+            self.cut = self.cut or not self._held[0].reask or not allowed
+            wave = self._held
+        for held in wave:
+            self._busy += 1
+            held.released.set_result(wave is not self._held)
+        self._held = [] if wave is self._held else self._held[len(wave) :]
+
+    def _fitting(self, waiting: list[_Held]) -> Iterator[_Held]:
+        """The longest run of calls, in order and of one kind, whose worst cases fit together."""
+        ledger = self.effects.ledger
+        whole = Amount()
+        roles: dict[str, Amount] = {}
+        for held in waiting:
+            if held.reask != waiting[0].reask:
+                return
+            whole += held.worst
+            roles[held.role] = roles.get(held.role, Amount()) + held.worst
+            if not whole.fits(ledger.room()) or not roles[held.role].fits(ledger.role_room(held.role)):
+                return
+            yield held
+
+    def _abandon(self) -> None:
+        """End every waiting call: something else already went wrong, or a signal came."""
+        error = self._error or self.effects.interruption()
+        self._error = error
+        for held in self._held:
+            self._busy += 1
+            held.released.set_exception(error)
+        for future in self._missing:
+            self._busy += 1
+            future.set_exception(error)
+        self._held, self._missing = [], []
+
+
+def diverged(effects: Effects, what: str) -> RunError:
+    """The error of a replay that asks for something else than what was recorded."""
+    return RunError(
+        f"this run cannot be replayed: {what} ({effects.what_changed()})",
+        "--fresh starts it anew (and pays anew); nothing was paid now",
+    )

@@ -1,0 +1,249 @@
+"""The run directory: one invocation with its identity, and everything that it wrote.
+
+A directory belongs to promptc when it holds `.promptc.json`, which names the run's identity. It is finished when
+`manifest.json` is there, which is written last. The same identity resumes, or returns its verdict again; a finished
+other run is replaced once the new one is complete (until then the new one lives in a hidden folder beside it); an
+unfinished other run is refused without `force`; a folder that promptc did not make is always refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from promptc.spec.errors import RunError
+
+MARKER = ".promptc.json"
+MANIFEST = "manifest.json"
+JOURNAL = "calls.sqlite"
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a directory says about the run that it belongs to."""
+
+    identity: str
+    command: str
+    name: str
+    format: int = 1
+
+
+class RunDirectory:
+    """A directory that this process may write to. `path` is where the run will stand, `work` where it is written."""
+
+    def __init__(self, path: Path, work: Path, marker: Marker) -> None:
+        self.path = path
+        self.work = work
+        self.marker = marker
+        self._lock: IO[str] | None = None
+
+    @classmethod
+    def open(cls, path: Path, marker: Marker, *, force: bool = False, fresh: bool = False) -> RunDirectory:
+        """Find out what stands at `path` and take the writer's lock. Raises RunError."""
+        found = read_marker(path)
+        beside = path.with_name(f".{path.name}.{marker.identity[:12]}.partial")
+        if found is None:
+            if _occupied(path):
+                raise RunError(
+                    f"{path} is not empty and promptc did not make it",
+                    "choose another directory with -o; promptc never writes into a folder that is not its own",
+                )
+            work = path
+        elif found.identity == marker.identity and not (fresh and is_finished(path)):
+            work = path
+        elif is_finished(path):
+            work = beside
+        elif found.identity == marker.identity or force:
+            work = path
+        else:
+            raise RunError(
+                f"{path} holds an unfinished run of something else ({found.command} of {found.name})",
+                "finish it with its own command, choose another directory with -o, or give it up with --force",
+            )
+        directory = cls(path, work, marker)
+        directory._create()
+        directory._take_lock()
+        same = found is not None and found.identity == marker.identity
+        if (work == path and found is not None and not same) or fresh:
+            directory._clear()
+        directory.write(MARKER, msgspec.json.format(msgspec.json.encode(marker)) + b"\n")
+        return directory
+
+    @property
+    def finished(self) -> bool:
+        """True when this very run was completed before."""
+        return self.work == self.path and is_finished(self.path)
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal lies."""
+        return self.work / JOURNAL
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: under a temporary name, then renamed. Equal bytes keep their time."""
+        target = self.work / name
+        with _disk_errors(target):
+            if target.exists() and target.read_bytes() == content:
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.tmp")
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+
+    def appending(self, name: str) -> LineLog:
+        """A file of lines that grows while the run works, begun anew."""
+        return LineLog(self.work / name)
+
+    def complete(self, manifest: bytes) -> None:
+        """Write the manifest; where another finished run stood, take its place."""
+        self.write(MANIFEST, manifest)
+        if self.work != self.path:
+            old = self.path.with_name(f".{self.path.name}.old")
+            with _disk_errors(self.path):
+                shutil.rmtree(old, ignore_errors=True)
+                os.replace(self.path, old)
+                os.replace(self.work, self.path)
+                shutil.rmtree(old, ignore_errors=True)
+            self.work = self.path
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _create(self) -> None:
+        with _disk_errors(self.work):
+            self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _clear(self) -> None:
+        with _disk_errors(self.work):
+            for entry in self.work.iterdir():
+                if entry.name == ".lock":
+                    continue
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+
+    def _take_lock(self) -> None:
+        with _disk_errors(self.work):
+            self._lock = open(self.work / ".lock", "w", encoding="utf-8")  # noqa: SIM115  held while the run works
+        try:
+            import fcntl
+        except ImportError:  # Windows: the journal's own locking remains
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                f"{self.work} is being written by another promptc process", "wait for it, or choose another -o"
+            ) from error
+
+
+class LineLog:
+    """Lines appended as they come, each with a place; put in the order of the places at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: list[tuple[int, int, int]] = []
+        self._size = 0
+        with _disk_errors(path):
+            self._file = open(path, "wb")  # noqa: SIM115  closed by `put_in_order`
+
+    def append(self, place: int, value: Any) -> None:
+        """Add one line; it may be read by others at once."""
+        line = msgspec.json.encode(value) + b"\n"
+        with _disk_errors(self._path):
+            self._file.write(line)
+        self._places.append((place, self._size, len(line)))
+        self._size += len(line)
+
+    def flush(self) -> None:
+        """Hand what was appended to the system."""
+        with _disk_errors(self._path):
+            self._file.flush()
+
+    def put_in_order(self) -> None:
+        """Rewrite the file in the order of the places, whole and atomically."""
+        with _disk_errors(self._path):
+            self._file.close()
+            temporary = self._path.with_name(f".{self._path.name}.tmp")
+            with open(self._path, "rb") as source, open(temporary, "wb") as target:
+                for _, offset, length in sorted(self._places):
+                    source.seek(offset)
+                    target.write(source.read(length))
+                target.flush()
+                os.fsync(target.fileno())
+            os.replace(temporary, self._path)
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        with _disk_errors(self._path):
+            self._file.close()
+
+
+def default_path(folder: Path, name: str, command: str, identity: str) -> Path:
+    """`runs/<name>-<command>-<12 hex>` below the working folder."""
+    return folder / f"{_slug(name)}-{command}-{identity[:12]}"
+
+
+def point_latest(folder: Path, name: str, command: str, target: Path) -> None:
+    """Let `runs/<name>-<command>-latest` name the newest run; left alone where links cannot be made."""
+    link = folder / f"{_slug(name)}-{command}-latest"
+    temporary = folder / f".{link.name}.tmp"
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name, target_is_directory=True)
+        os.replace(temporary, link)
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Put a .gitignore into the folder of runs: they hold data."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        with _disk_errors(ignore):
+            folder.mkdir(parents=True, exist_ok=True)
+            ignore.write_text("*\n", encoding="utf-8")
+
+
+def read_marker(path: Path) -> Marker | None:
+    """What the directory says about itself; None where promptc did not make it."""
+    try:
+        return msgspec.json.decode((path / MARKER).read_bytes(), type=Marker)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def is_finished(path: Path) -> bool:
+    """True when the run that stands here was completed."""
+    return (path / MANIFEST).exists()
+
+
+def _occupied(path: Path) -> bool:
+    if not path.exists():
+        return False
+    return not path.is_dir() or any(path.iterdir())
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".-") or "run"
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free space and run the same command again: it resumes" if full else "mend the permissions, or use -o"
+        raise RunError(f"{path}: {error.strerror or error}", hint) from error

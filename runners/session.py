@@ -1,0 +1,92 @@
+"""Everything that one run works with, opened together and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from promptc.runners.candidate import Candidate
+from promptc.runners.dataset import Dataset
+from promptc.runners.effects import Effects
+from promptc.runners.evaluate import Evaluator, RowRecord
+from promptc.runners.judging import Judge
+from promptc.runners.program import Program
+from promptc.runners.progress import Progress
+from promptc.runners.rows import Example
+from promptc.runners.run_directory import RunDirectory
+from promptc.runners.summary import SplitSummary, summarize
+from promptc.spec.model import Spec
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The context of a run: no part of it is global, and none is opened twice."""
+
+    spec: Spec
+    program: Program
+    judge: Judge
+    dataset: Dataset
+    effects: Effects
+    evaluator: Evaluator
+    directory: RunDirectory
+    progress: Progress
+    version: str
+    start: Candidate
+
+    def summarized(self, records: Sequence[RowRecord], examples: Sequence[Example]) -> SplitSummary:
+        """The figures of records that stand in the order of the examples."""
+        return summarize(
+            records,
+            examples,
+            self.judge,
+            slices=self.spec.slices,
+            cluster=self.spec.data.cluster,
+            seed=self.spec.run.seed,
+        )
+
+    def clusters(self, examples: Sequence[Example]) -> list[str] | None:
+        """The cluster of each row; None where rows are independent."""
+        column = self.spec.data.cluster
+        return None if column is None else [str(e.row.get(column)) for e in examples]
+
+
+def row_line(record: RowRecord, example: Example, session: Session, split: str, candidate: str) -> dict[str, Any]:
+    """A line of rows.jsonl: what went in, what came out, and what was thought of it."""
+    program = session.program
+    golds = session.judge.gold_columns()
+    line: dict[str, Any] = {
+        "id": record.id,
+        "split": split,
+        "candidate": candidate,
+        "score": record.score,
+        "metrics": record.metrics,
+        "inputs": {f.name: example.row[f.name] for f in program.inputs if f.name in example.row},
+        "outputs": record.outputs,
+        "expected": {column: example.row[column] for column in golds if column in example.row},
+    }
+    if record.feedback:
+        line["feedback"] = record.feedback
+    if record.details:
+        line["details"] = record.details
+    if record.failure is not None:
+        line["failure"] = record.failure
+    if record.reasks:
+        line["reasks"] = record.reasks
+    reasoning = _unseen(record)
+    if reasoning:
+        line["steps"] = reasoning
+    line["tokens"] = {"input": record.input_tokens, "output": record.output_tokens}
+    line["cost"] = record.cost
+    return line
+
+
+def _unseen(record: RowRecord) -> list[dict[str, Any]]:
+    """What predictors said beyond the prediction itself: reasoning, the outputs of inner steps, failed checks."""
+    shown: Mapping[str, Any] = record.outputs or {}
+    found = []
+    for step in record.trace:
+        extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
+        if extra or step.notes:
+            found.append({"predictor": step.predictor, "outputs": extra, **({"notes": step.notes} if step.notes else {})})
+    return found

@@ -1,0 +1,283 @@
+"""What a run says in figures: summary.json, as data. It holds no time, no latency, no retry and no cache hit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from promptc.runners.evaluate import RowRecord
+from promptc.runners.judging import Judge
+from promptc.runners.ledger import Ledger
+from promptc.runners.rows import Example
+from promptc.runners.statistics import Difference, mean_interval, paired_difference
+
+SUMMARY_VERSION = 1
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean with its 95 % interval over `n` rows; all None where n is 0."""
+
+    score: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+
+
+class Improvement(msgspec.Struct, frozen=True, kw_only=True):
+    """The paired difference winner − start, with interval and p; wins, ties and losses count rows."""
+
+    difference: float
+    ci_low: float
+    ci_high: float
+    p: float
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+
+
+class SplitSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The figures of one candidate on one split.
+
+    `metrics` has a figure per metric, `tallies` what a metric says about all rows together (macro-F1, a confusion
+    matrix), `slices` a figure per column and value, `failures` a count per kind. `unscored` rows failed without a
+    score, `abstained` rows had no gold for any metric. `start` and `improvement` stand beside an optimized result.
+    """
+
+    score: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    metrics: dict[str, Figure] = {}
+    tallies: dict[str, dict[str, Any]] = {}
+    slices: dict[str, dict[str, Figure]] = {}
+    failures: dict[str, int] = {}
+    rows: int = 0
+    unscored: int = 0
+    abstained: int = 0
+    reasks: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    start: SplitSummary | None = None
+    improvement: Improvement | None = None
+
+
+class RoleCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one role asked for, at recorded prices."""
+
+    calls: int
+    tokens: int
+    usd: float
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate and the figure it was held against; `status` says whether it was met, or did not apply."""
+
+    text: str
+    value: float | None
+    status: Literal["met", "failed", "not applicable", "missing"]
+
+
+class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason for an exit code, in words."""
+
+    code: int
+    message: str
+
+
+class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial in short: a line of trials.jsonl, without the rows' scores."""
+
+    number: int
+    candidate: str
+    origin: str
+    score: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
+    prompt_characters: int = 0
+    calls: int = 0
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """summary.json: everything that a run found out, the same on every replay.
+
+    `exit_code` is the highest-ranking of `verdicts`. `splits` stand at the top level of the JSON (`train`, `dev`,
+    `test`, `all`).
+    """
+
+    version: int = SUMMARY_VERSION
+    command: str = ""
+    name: str = ""
+    identity: str = ""
+    optimizer: str = ""
+    stop_reason: str = ""
+    verdict: str = ""
+    exit_code: int = 0
+    verdicts: tuple[VerdictLine, ...] = ()
+    train: SplitSummary | None = None
+    dev: SplitSummary | None = None
+    test: SplitSummary | None = None
+    all: SplitSummary | None = None
+    gates: tuple[GateResult, ...] = ()
+    cost: dict[str, RoleCost] = {}
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    trials: tuple[TrialLine, ...] = ()
+    winner: TrialLine | None = None
+    served_models: dict[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str) -> SplitSummary | None:
+        """The figures of a split by its name."""
+        return {"train": self.train, "dev": self.dev, "test": self.test, "all": self.all}.get(name)
+
+
+def figure(scores: Sequence[float], *, binary: bool, clusters: Sequence[str] | None, seed: int) -> Figure:
+    """A mean with its interval."""
+    if not len(scores):
+        return Figure(score=None, ci_low=None, ci_high=None, n=0)
+    interval = mean_interval(scores, binary=binary, clusters=clusters, seed=seed)
+    return Figure(score=interval.mean, ci_low=interval.low, ci_high=interval.high, n=interval.n)
+
+
+def summarize(
+    records: Iterable[RowRecord],
+    examples: Sequence[Example],
+    judge: Judge,
+    *,
+    slices: Sequence[str] = (),
+    cluster: str | None = None,
+    seed: int = 0,
+) -> SplitSummary:
+    """The figures of one candidate's records, which stand in the order of the examples."""
+    rows = list(zip(records, examples, strict=True))
+
+    def over(chosen: Iterable[tuple[RowRecord, Example]], value: _Value, binary: bool) -> Figure:
+        scored = [(v, e) for r, e in chosen if (v := value(r)) is not None]
+        clusters = [str(e.row.get(cluster)) for _, e in scored] if cluster is not None else None
+        return figure([v for v, _ in scored], binary=binary, clusters=clusters, seed=seed)
+
+    whole = over(rows, lambda r: r.score, judge.binary)
+    return SplitSummary(
+        score=whole.score,
+        ci_low=whole.ci_low,
+        ci_high=whole.ci_high,
+        n=whole.n,
+        metrics={
+            m.use.name: over(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics
+        },
+        tallies=_tallies(rows, judge),
+        slices={
+            column: {
+                value: over(chosen, lambda r: r.score, judge.binary)
+                for value, chosen in _by_value(rows, column).items()
+            }
+            for column in slices
+        },
+        failures=_counts(r.failure.kind for r, _ in rows if r.failure is not None),
+        rows=len(rows),
+        unscored=sum(1 for r, _ in rows if r.failure is not None and not r.failure.scored),
+        abstained=sum(1 for r, _ in rows if r.failure is None and r.score is None),
+        reasks=sum(r.reasks for r, _ in rows),
+        input_tokens=sum(r.input_tokens for r, _ in rows),
+        output_tokens=sum(r.output_tokens for r, _ in rows),
+        cost=_cost(r.cost for r, _ in rows),
+    )
+
+
+def compared(
+    winner: SplitSummary,
+    start: SplitSummary,
+    pairs: Sequence[tuple[RowRecord, RowRecord]],
+    *,
+    binary: bool,
+    clusters: Sequence[str] | None,
+    seed: int,
+) -> SplitSummary:
+    """The winner's figures with the start's and the paired difference beside them; pairs are (start, winner)."""
+    found = paired_difference(
+        [before.score for before, _ in pairs],
+        [after.score for _, after in pairs],
+        binary=binary,
+        clusters=clusters,
+        seed=seed,
+    )
+    return msgspec.structs.replace(winner, start=start, improvement=_improvement(found))
+
+
+def costs(ledger: Ledger) -> dict[str, RoleCost]:
+    """What each role asked for so far."""
+    return {
+        role: RoleCost(calls=int(a.calls), tokens=int(a.tokens), usd=round(a.usd, 10))
+        for role, a in ledger.by_role().items()
+    }
+
+
+_Value = Any
+
+
+def _metric_value(name: str) -> _Value:
+    return lambda record: record.metrics.get(name)
+
+
+def _improvement(found: Difference) -> Improvement:
+    return Improvement(
+        difference=found.difference,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        p=found.p,
+        wins=found.wins,
+        ties=found.ties,
+        losses=found.losses,
+    )
+
+
+def _by_value(
+    rows: Sequence[tuple[RowRecord, Example]], column: str
+) -> dict[str, list[tuple[RowRecord, Example]]]:
+    groups: dict[str, list[tuple[RowRecord, Example]]] = {}
+    for record, example in rows:
+        value = example.row.get(column)
+        groups.setdefault("(none)" if value is None else str(value), []).append((record, example))
+    return dict(sorted(groups.items()))
+
+
+def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[str, dict[str, Any]]:
+    from promptc.runners.metrics.protocol import Score
+    from promptc.runners.program import Prediction
+
+    figures: dict[str, dict[str, Any]] = {}
+    for applied in judge.metrics:
+        opened = getattr(applied.metric, "tally", None)
+        if opened is None:
+            continue
+        tally = opened()
+        for record, example in rows:
+            value = record.metrics.get(applied.use.name)
+            if value is None:
+                continue
+            prediction = Prediction(outputs=record.outputs or {})
+            details: Mapping[str, Any] = record.details.get(applied.use.name, {})
+            tally.add(applied.case(example.row, prediction), Score(value, details=dict(details)))
+        figures[applied.use.name] = tally.figures()
+    return figures
+
+
+def _counts(kinds: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for kind in kinds:
+        counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _cost(costs_of_rows: Iterable[float | None]) -> float | None:
+    whole = 0.0
+    for cost in costs_of_rows:
+        if cost is None:
+            return None
+        whole += cost
+    return round(whole, 10)

@@ -1,0 +1,47 @@
+"""Exit codes from verdicts: each reason is kept, the gravest decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from promptc.runners.summary import GateResult, SplitSummary, VerdictLine
+
+PRECEDENCE = (130, 143, 3, 2, 4, 5, 6, 7, 1, 8, 0)
+"""The gravest first; design: exit codes are API."""
+
+
+def exit_code(verdicts: Iterable[VerdictLine]) -> int:
+    """The code of the gravest verdict; 0 where there is none."""
+    codes = {verdict.code for verdict in verdicts}
+    return next((code for code in PRECEDENCE if code in codes), 0)
+
+
+def split_verdicts(name: str, split: SplitSummary, max_unscored: float) -> list[VerdictLine]:
+    """What is wrong with the figures of one split: too many unscored rows, rows that the budget cut off."""
+    found = []
+    cut = split.failures.get("budget", 0)
+    unscored = split.unscored - cut
+    if unscored > max_unscored * split.rows:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in split.failures.items() if kind != "budget")
+        found.append(
+            VerdictLine(
+                code=6,
+                message=f"{name}: {unscored} of {split.rows} rows have no score ({kinds}), "
+                f"more than {max_unscored:.0%}: the figure is not to be trusted",
+            )
+        )
+    if cut:
+        message = f"{name}: the budget ended with {cut} of {split.rows} rows not asked"
+        found.append(VerdictLine(code=7, message=message))
+    return found
+
+
+def gate_verdicts(gates: Sequence[GateResult]) -> list[VerdictLine]:
+    """One verdict for each gate that failed, or whose figure is missing."""
+    found = []
+    for gate in gates:
+        if gate.status == "failed":
+            found.append(VerdictLine(code=1, message=f"gate failed: {gate.text} (it is {gate.value:.4g})"))
+        elif gate.status == "missing":
+            found.append(VerdictLine(code=7, message=f"gate without a figure: {gate.text}"))
+    return found
