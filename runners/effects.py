@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ import msgspec
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.journal import Effect, EffectKind, Journal
 from promptc.runners.ledger import Amount, Estimate, Ledger
-from promptc.runners.models.request import CallFailed, Completion, Message, Request
+from promptc.runners.models.prices import Pricing
+from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
 from promptc.runners.phase import Phase
 from promptc.spec.errors import Interrupted, Untrusted
 
@@ -33,7 +34,7 @@ class Models(Protocol):
     """The models of a run: `promptc.runners.models.stack.ModelStack`, or a scripted one in tests."""
 
     def request(
-        self, name: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+        self, name: str, messages: tuple[Message, ...], params: Mapping[str, Any] | None = None, rollout: int = 0
     ) -> Request:
         """The request to the model of that name, with its default parameters filled in."""
         ...
@@ -42,8 +43,8 @@ class Models(Protocol):
         """The reply; raises CallFailed."""
         ...
 
-    def price(self, name: str, input_tokens: int, output_tokens: int) -> float | None:
-        """US dollars for so many tokens; None where no price is known."""
+    def pricing(self, name: str) -> Pricing | None:
+        """What the model costs; None where no price is known."""
         ...
 
 
@@ -88,6 +89,7 @@ class Effects:
         self.stopping = False
         self.signal_number = 0
         self.stop_reason = ""
+        self.replayed = 0
         self._minutes = minutes
         self._clock = clock
         self._started = clock() - journal.elapsed if clock is not None else 0.0
@@ -170,8 +172,12 @@ class Effects:
             return Amount(1)
         input_bound = sum(len(message.content.encode()) + 16 for message in request.messages) + 16
         output_bound = _max_tokens(request.params)
-        price = self.models.price(model, input_bound, output_bound) or 0.0
-        return Amount(1, input_bound + output_bound, price)
+        return Amount(1, input_bound + output_bound, self.dollars(model, input_bound, output_bound))
+
+    def dollars(self, model: str, input_tokens: int, output_tokens: int) -> float:
+        """US dollars for so many tokens; 0 where no price is known."""
+        pricing = self.models.pricing(model)
+        return pricing.cost(Usage(input_tokens, output_tokens)) if pricing is not None else 0.0
 
     def clock_allows(self, label: str) -> bool:
         """False once the `minutes` of the budget are over or the stop file lies in the run directory.
@@ -211,6 +217,14 @@ class Effects:
         self.stopping = True
         self.signal_number = signal_number
 
+    async def drain(self, seconds: float = 10.0) -> None:
+        """Let what is under way end and be recorded, for so many seconds at most."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way.values(), timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
     def interruption(self) -> Interrupted:
         """The error that ends an interrupted run."""
         return Interrupted(self.signal_number, "interrupted; everything that was paid for is recorded")
@@ -231,7 +245,9 @@ class Effects:
         """The effect of that key, and whether this is its first use."""
         recorded = self.journal.find(key)
         if recorded is not None:
-            return recorded, self.journal.use(recorded)
+            first = self.journal.use(recorded)
+            self.replayed += first
+            return recorded, first
         if key not in self._under_way:
             await phase.until_live()
             recorded = self.journal.find(key)

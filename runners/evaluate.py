@@ -119,7 +119,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         ledger = self.effects.ledger
         _, calls = arm.compiled.program.calls()
         factor = 1.0 + ledger.reask_rate
-        estimate = {arm.role: self._call(arm, sample) * (calls * factor)}
+        estimate: dict[str, Amount] = {arm.role: self._call(arm, sample) * (calls * factor)}
         if self.judge is not None and self.judge.calls():
             judged = ledger.mean_call("judge") or self._call(arm, sample)
             estimate["judge"] = judged * (self.judge.calls() * factor)
@@ -134,7 +134,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if seen is not None:
             return seen
         characters = sum(len(str(e.row)) for e in sample[:50]) / max(1, len(sample[:50]))
-        return arm.compiled.call_estimate(int(characters), EXPECTED_REPLY_TOKENS, self.effects.models.price)
+        return arm.compiled.call_estimate(int(characters), EXPECTED_REPLY_TOKENS, self.effects.dollars)
 
     def _phase_of(
         self, pairs: Sequence[tuple[Arm, Iterable[Example]]], rows_digest: str | None
@@ -145,7 +145,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             whole.update(f"{arm.role}\n{arm.rollout}\n{arm.compiled.candidate.digest()}\n".encode())
             if rows_digest is not None:
                 whole.update(rows_digest.encode())
-                mine = {arm.role: Amount(UNLIMITED, *([UNLIMITED] * 2 if self.effects.ledger.counts_tokens else [0, 0]))}
+                mine = self._unbounded(arm)
             else:
                 sized = list(examples)
                 whole.update("\n".join(f"{e.id}\t{e.digest}" for e in sized).encode())
@@ -154,6 +154,11 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
                 worst[role] = worst.get(role, Amount()) + amount
         return whole.hexdigest(), worst
 
+    def _unbounded(self, arm: Arm) -> dict[str, Amount]:
+        """The worst case of a stream whose length nobody knows."""
+        more = UNLIMITED if self.effects.ledger.counts_tokens else 0.0
+        return {arm.role: Amount(UNLIMITED, more, more)}
+
     def _worst_row(self, arm: Arm, examples: Sequence[Example]) -> dict[str, Amount]:
         program = arm.compiled.program
         _, high = program.calls()
@@ -161,7 +166,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if not self.effects.ledger.counts_tokens:
             largest = 0
         prompt = arm.compiled.prompt_characters() * BYTES_PER_CHARACTER + largest
-        worst = {arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high}
+        worst: dict[str, Amount] = {arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high}
         if self.judge is not None and self.judge.calls():
             judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
             worst["judge"] = judged * self.judge.calls()
@@ -175,8 +180,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         whole = Amount()
         for asked in range(1 + reasks):
             tokens_in = prompt_bytes + asked * (2 * reply + CORRECTION_BYTES)
-            price = self.effects.models.price(model, tokens_in, reply) or 0.0
-            whole += Amount(1, tokens_in + reply, price)
+            whole += Amount(1, tokens_in + reply, self.effects.dollars(model, tokens_in, reply))
         return whole
 
     def _job(self, arm: Arm, example: Example) -> Job[RowRecord]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, RowRecord, not_reached
 from promptc.runners.rows import Example
@@ -45,11 +47,11 @@ async def evaluate_split(
         name=session.spec.name,
         identity=session.directory.marker.identity,
         verdicts=tuple(verdicts),
-        **{split: figures},  # type: ignore[arg-type]  the four splits are fields of Summary
         cost=costs(ledger),
         calls=int(spent.calls),
         tokens=int(spent.tokens),
         usd=round(spent.usd, 10),
         notes=tuple(notes),
     )
+    summary = msgspec.structs.replace(summary, **{split: figures})
     return summary, whole

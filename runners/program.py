@@ -19,7 +19,7 @@ from promptc.runners.models.request import CallFailed, Completion, Message, Requ
 from promptc.runners.modules.protocol import Module
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.fields import Field, Signature
-from promptc.spec.model import Model, Spec, Step
+from promptc.spec.model import Spec, Step
 
 Role = Literal["task", "teacher"]
 Validator = Callable[[Mapping[str, Any]], "Verdict | None"]
@@ -28,6 +28,10 @@ CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for estimates; walls use a true bound instead."""
 EXPECTED_REPLY_TOKENS = 200
 """What a reply is taken to cost before the first one has come."""
+
+
+Dollars = Callable[[str, int, int], float]
+"""US dollars for (model, tokens in, tokens out)."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -131,14 +135,14 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         speaker = self.speakers[predictor]
         return speaker.prefix + speaker.predictor.format.row(speaker.signature, inputs)
 
-    def call_estimate(self, row_characters: int, output_tokens: float, price: _Price) -> Amount:
+    def call_estimate(self, row_characters: int, output_tokens: float, dollars: Dollars) -> Amount:
         """What one call is expected to cost: the mean over the predictors, before any has been asked."""
         amounts = []
         for speaker in self.speakers.values():
             characters = sum(len(m.content) for m in speaker.prefix) + row_characters
             tokens_in = characters / CHARACTERS_PER_TOKEN
-            dollars = price(speaker.predictor.model, int(tokens_in), int(output_tokens)) or 0.0
-            amounts.append(Amount(1, tokens_in + output_tokens, dollars))
+            spent = dollars(speaker.predictor.model, int(tokens_in), int(output_tokens))
+            amounts.append(Amount(1, tokens_in + output_tokens, spent))
         return sum(amounts, Amount()) * (1 / len(amounts))
 
     async def run(
@@ -155,7 +159,6 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(outputs=outputs, trace=tuple(trace))
 
 
-_Price = Callable[[str, int, int], "float | None"]
 
 
 class StepCall:
@@ -343,8 +346,3 @@ def _input(field: Field, row: Mapping[str, Any]) -> Any:
     if field.required:
         raise RowFailed("data", f"the row has no `{field.name}`")
     return field.default
-
-
-def model_of(spec: Spec, name: str) -> Model:
-    """The model that answers under a name."""
-    return spec.model_named(name)

@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from promptc.runners.models.prices import Pricing
 from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
+from promptc.spec.model import Price
 
 Reply = Callable[[Request], Completion | CallFailed]
 
@@ -26,9 +28,9 @@ class ScriptedModels:
         self.die_after: int | None = None
 
     def request(
-        self, name: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+        self, name: str, messages: tuple[Message, ...], params: dict[str, Any] | None = None, rollout: int = 0
     ) -> Request:
-        return Request(model=name, messages=messages, params=params, rollout=rollout)
+        return Request(model=name, messages=messages, params=params or {}, rollout=rollout)
 
     async def complete(self, request: Request, name: str) -> Completion:
         async with self._slots:
@@ -45,8 +47,9 @@ class ScriptedModels:
                 raise answer
             return answer
 
-    def price(self, name: str, input_tokens: int, output_tokens: int) -> float | None:
-        return self._price * (input_tokens + output_tokens)
+    def pricing(self, name: str) -> Pricing:
+        million = self._price * 1_000_000
+        return Pricing(((0, Price(input=million, output=million)),))
 
     def distinct(self) -> int:
         return len({request.key() for request in self.asked})

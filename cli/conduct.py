@@ -1,0 +1,191 @@
+"""Carries a run out from its directory to its report: what `eval` and `optimize` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from promptc.cli.console import Terminal
+from promptc.cli.finish import (
+    judged,
+    manifest_bytes,
+    resolved_bytes,
+    stored_summary,
+    stored_timing,
+    summary_bytes,
+    write_compiled,
+)
+from promptc.cli.opening import Choices, Prepared, identity_of, open_directory, open_session
+from promptc.cli.reports.details import ReportDetails, worst_rows
+from promptc.cli.reports.diff import prompt_diff
+from promptc.cli.reports.files import write_reports
+from promptc.runners.candidate import Candidate
+from promptc.runners.evaluate import RowRecord
+from promptc.runners.models.stack import ModelStack
+from promptc.runners.rows import Example
+from promptc.runners.run_directory import RunDirectory
+from promptc.runners.session import Session
+from promptc.runners.summary import Summary
+from promptc.runners.timing import Timing
+from promptc.spec.errors import Interrupted
+from promptc.spec.model import Budget, Gate
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the work of a command came to. `shown` are the rows that a report may quote."""
+
+    summary: Summary
+    start: Candidate
+    winner: Candidate | None = None
+    shown: tuple[tuple[RowRecord, Example], ...] = ()
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of the result, which changes no figure."""
+
+    gates: tuple[Gate, ...] = ()
+    fail_if_no_improvement: bool = False
+    as_json: bool = False
+    arguments: tuple[str, ...] = ()
+
+
+Work = Callable[[Session], Awaitable[Outcome]]
+
+
+def conduct(
+    command: str,
+    prepared: Prepared,
+    choices: Choices,
+    wishes: Wishes,
+    terminal: Terminal,
+    work: Work,
+    *,
+    selection: Mapping[str, Any],
+    budget: Budget,
+    environment: Mapping[str, str],
+    version: str,
+) -> int:
+    """Run, write, report; returns the exit code. A run that was finished before gives its verdict again."""
+    identity = identity_of(prepared, command, selection)
+    directory = open_directory(prepared, command, identity, choices)
+    try:
+        if directory.finished:
+            return _again(directory, wishes, terminal)
+        return asyncio.run(
+            _conducted(
+                command, prepared, choices, wishes, terminal, work, directory, budget, environment, version
+            )
+        )
+    except Interrupted as error:
+        error.hint = f"the same command goes on from here: {shlex.join(('promptc', *wishes.arguments))}"
+        raise
+    finally:
+        directory.close()
+
+
+async def _conducted(
+    command: str,
+    prepared: Prepared,
+    choices: Choices,
+    wishes: Wishes,
+    terminal: Terminal,
+    work: Work,
+    directory: RunDirectory,
+    budget: Budget,
+    environment: Mapping[str, str],
+    version: str,
+) -> int:
+    began = time.perf_counter()
+    directory.write("spec.resolved.yaml", resolved_bytes(prepared.spec))
+    async with open_session(
+        prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
+    ) as (session, models):
+        outcome = await work(session)
+        timing = _timing(session, models, len(outcome.shown), time.perf_counter() - began)
+        served = {name: tuple(sorted(f.served_models)) for name, f in sorted(timing.models.items()) if f.served_models}
+    del served
+    summary = judged(
+        outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
+    )
+    details = ReportDetails(
+        summary=summary,
+        spec_name=prepared.spec.name,
+        run_directory=str(directory.path),
+        start=outcome.start,
+        winner=outcome.winner,
+        worst=worst_rows(outcome.shown, session.judge, prepared.spec.inputs),
+        timing=timing,
+    )
+    _write(session, outcome, summary, timing, details)
+    directory.complete(manifest_bytes(session, command, wishes.arguments))
+    _show(summary, details, wishes, terminal)
+    return summary.exit_code
+
+
+def _write(
+    session: Session, outcome: Outcome, summary: Summary, timing: Timing, details: ReportDetails
+) -> None:
+    directory = session.directory
+    if outcome.winner is not None:
+        write_compiled(
+            session, outcome.start, outcome.winner, diff=prompt_diff(outcome.start, outcome.winner)
+        )
+    directory.write("timing.json", msgspec.json.format(msgspec.json.encode(timing), indent=2) + b"\n")
+    directory.write("summary.json", summary_bytes(summary))
+    for name, content in write_reports(details).items():
+        directory.write(name, content)
+    directory.write("report.details.json", msgspec.json.encode(details))
+
+
+def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
+    """The verdict of a finished run; gates may have changed since, so they are held anew."""
+    timing = stored_timing(directory)
+    summary = judged(
+        stored_summary(directory), timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
+    )
+    directory.write("summary.json", summary_bytes(summary))
+    details = msgspec.json.decode((directory.path / "report.details.json").read_bytes(), type=ReportDetails)
+    details = msgspec.structs.replace(details, summary=summary, run_directory=str(directory.path))
+    for name, content in write_reports(details).items():
+        directory.write(name, content)
+    terminal.detail("this run was finished before; --fresh starts it anew")
+    _show(summary, details, wishes, terminal)
+    return summary.exit_code
+
+
+def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Terminal) -> None:
+    from promptc.cli.reports.machine import as_document
+    from promptc.cli.reports.terminal import report
+
+    if wishes.as_json:
+        terminal.write(as_document(summary, str(details.run_directory)))
+    else:
+        terminal.answer(report(details))
+    for verdict in summary.verdicts:
+        terminal.complain(verdict.message)
+
+
+def _timing(session: Session, models: ModelStack, rows: int, seconds: float) -> Timing:
+    figures = models.figures()
+    return Timing(
+        seconds=seconds,
+        rows=rows,
+        rows_per_second=rows / seconds if seconds else 0.0,
+        calls=int(session.effects.ledger.spent.calls),
+        replayed=session.effects.replayed,
+        cache_hits=sum(f.cache_hits for f in figures.values()),
+        paid_calls=sum(f.calls for f in figures.values()),
+        paid_usd=sum(f.paid_usd for f in figures.values()),
+        retries=sum(sum(f.retries.values()) for f in figures.values()),
+        models=figures,
+    )
+
+
+def selected(ids: Sequence[str], limit: int | None, split: str) -> dict[str, Any]:
+    """The selection as a run's identity keeps it."""
+    return {"split": split, "ids": sorted(ids), "limit": limit}

@@ -1,0 +1,126 @@
+"""Ends a run: gates, exit code, every file of the run directory, the manifest last."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from promptc.runners.artifact import artifact_bytes, candidate_tree, make_artifact, prompt_markdown
+from promptc.runners.candidate import Candidate
+from promptc.runners.gates import held_against
+from promptc.runners.run_directory import RunDirectory
+from promptc.runners.session import Session
+from promptc.runners.summary import Summary, VerdictLine
+from promptc.runners.timing import Timing
+from promptc.runners.verdicts import exit_code, gate_verdicts
+from promptc.spec.model import Gate, Spec
+
+
+def judged(
+    summary: Summary, timing: Timing, gates: Sequence[Gate], *, fail_if_no_improvement: bool = False
+) -> Summary:
+    """The summary with its gates held and its exit code decided. Gates are no part of a run's identity."""
+    figures = msgspec.to_builtins(summary)
+    results = held_against(gates, figures, msgspec.to_builtins(timing))
+    verdicts = [v for v in summary.verdicts if v.code not in (1, 8) and not v.message.startswith("gate ")]
+    verdicts += gate_verdicts(results)
+    if fail_if_no_improvement and not _improved(summary):
+        verdicts.append(VerdictLine(code=8, message="no significant improvement"))
+    return msgspec.structs.replace(
+        summary, gates=tuple(results), verdicts=tuple(verdicts), exit_code=exit_code(verdicts)
+    )
+
+
+def _improved(summary: Summary) -> bool:
+    figures = summary.test or summary.dev
+    found = figures.improvement if figures is not None else None
+    return found is not None and found.difference > 0 and found.p < 0.05
+
+
+def summary_bytes(summary: Summary) -> bytes:
+    """summary.json: indented, keys in a fixed order."""
+    return msgspec.json.format(msgspec.json.encode(summary, order="deterministic"), indent=2) + b"\n"
+
+
+def write_compiled(session: Session, start: Candidate, winner: Candidate, *, diff: str) -> None:
+    """compiled/: the artifact, the candidate that a person can edit, the prompts, and what changed."""
+    from promptc.spec.dump import dump_tree
+
+    directory, data = session.directory, session.dataset
+    artifact = make_artifact(
+        session.spec,
+        session.program,
+        winner,
+        folder=directory.path.absolute() / "compiled",
+        version=session.version,
+        trained_on=data.digests["train"],
+        chosen_on=data.digests["dev"],
+    )
+    directory.write("compiled/program.json", artifact_bytes(artifact))
+    directory.write("compiled/candidate.yaml", dump_tree(candidate_tree(winner)).encode())
+    compiled = session.program.compile(winner)
+    for name, speaker in compiled.speakers.items():
+        text = prompt_markdown(name, speaker.prefix, speaker.predictor.format.version)
+        directory.write(f"compiled/prompts/{name}.md", text)
+    directory.write("compiled/prompts.diff", diff.encode())
+
+
+def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> bytes:
+    """manifest.json: what made this run, for whoever wants to make it again."""
+    from importlib.metadata import version
+
+    libraries = ("click", "litellm", "msgspec", "polars", "aiohttp", "scipy", "jsonschema", "common-expression-language")
+    manifest: dict[str, Any] = {
+        "promptc": session.version,
+        "command": command,
+        "arguments": list(arguments),
+        "identity": session.directory.marker.identity,
+        "name": session.spec.name,
+        "seed": session.spec.run.seed,
+        "digests": {"spec": session.spec.digest(), "data": session.dataset.digest, "start": session.start.digest()},
+        "rows": {part: len(session.dataset.part(part)) for part in ("train", "dev", "test")},
+        "git": git_state(Path(session.spec.base)),
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "libraries": {name: version(name) for name in libraries},
+    }
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether anything is uncommitted; None outside of a repository, or without git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True
+    )
+    return done.stdout.strip()
+
+
+def stored_summary(directory: RunDirectory) -> Summary:
+    """The summary of a finished run."""
+    return msgspec.json.decode((directory.path / "summary.json").read_bytes(), type=Summary)
+
+
+def stored_timing(directory: RunDirectory) -> Timing:
+    """The timing of a finished run."""
+    return msgspec.json.decode((directory.path / "timing.json").read_bytes(), type=Timing)
+
+
+def resolved_bytes(spec: Spec) -> bytes:
+    """spec.resolved.yaml."""
+    from promptc.spec.dump import to_yaml
+
+    return to_yaml(spec).encode()

@@ -1,0 +1,139 @@
+"""From what was typed to a spec: files, artifacts, overrides and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from promptc.runners.candidate import Candidate
+from promptc.spec.diagnostics import Diagnostic
+from promptc.spec.errors import DataError, SpecError, UsageError
+from promptc.spec.model import Spec
+
+DEFAULT_NAMES = ("promptc.yaml", "spec.yaml")
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A spec with where it came from. `artifact` holds the compiled texts and the rows they were chosen on."""
+
+    spec: Spec
+    path: Path
+    warnings: tuple[Diagnostic, ...] = ()
+    candidate: Candidate | None = None
+    seen_rows: frozenset[str] = frozenset()
+
+
+def find_target(typed: Path | None) -> Path:
+    """The file that is meant. Raises UsageError."""
+    if typed is not None:
+        if typed.is_dir():
+            compiled = typed / "compiled" / "program.json"
+            inside = [compiled, *(typed / name for name in DEFAULT_NAMES)]
+            found = next((path for path in inside if path.is_file()), None)
+            if found is None:
+                raise UsageError(f"{typed} is a folder without {', '.join(DEFAULT_NAMES)} or a compiled program")
+            return found
+        if not typed.exists():
+            raise UsageError(f"there is no {typed}", _nearby(typed))
+        return typed
+    for name in DEFAULT_NAMES:
+        if Path(name).is_file():
+            return Path(name)
+    raise UsageError(
+        f"no spec: there is no {' or '.join(DEFAULT_NAMES)} here", "name one, or write one with `promptc init`"
+    )
+
+
+def read_environment(env_files: Sequence[Path], environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The process's environment with the variables of env files, which the real ones override."""
+    merged: dict[str, str] = {}
+    for path in env_files:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+            stripped = line.strip()
+            if not stripped or stripped.startswith("#"):
+                continue
+            name, separator, value = stripped.removeprefix("export ").partition("=")
+            if not separator or not name.strip().isidentifier():
+                raise UsageError(f"{path}:{number}: expected NAME=value")
+            merged[name.strip()] = _unquoted(value.strip())
+    merged.update(os.environ if environment is None else environment)
+    return merged
+
+
+def load(
+    typed: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    models: Sequence[str] = (),
+    environment: Mapping[str, str],
+) -> Loaded:
+    """The spec that is meant, checked. Raises SpecError with every finding at once."""
+    from promptc.runners.artifact import is_artifact, read_artifact
+    from promptc.spec.load import load as load_text
+
+    path = find_target(typed)
+    changes = (*overrides, *(_model_override(m) for m in models))
+    if is_artifact(path):
+        artifact = read_artifact(path)
+        base = (path.parent / artifact.base).resolve()
+        spec, findings = load_text(
+            msgspec.json.encode(artifact.spec), file=str(path), base=base, overrides=changes, environment=environment
+        )
+        seen = frozenset(artifact.trained_on) | frozenset(artifact.chosen_on)
+        loaded = _checked(spec, findings, path)
+        return msgspec.structs.replace(loaded, candidate=artifact.candidate, seen_rows=seen)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    spec, findings = load_text(
+        text, file=str(path), base=path.parent.resolve(), overrides=changes, environment=environment
+    )
+    return _checked(spec, findings, path)
+
+
+def read_candidate(path: Path, program: Any) -> Candidate:
+    """A candidate from candidate.yaml, an artifact, or a run directory. Raises DataError."""
+    from promptc.runners.artifact import candidate_from_tree, is_artifact, read_artifact
+    from promptc.spec.tree import parse
+
+    if path.is_dir():
+        path = path / "compiled" / "program.json"
+    if not path.is_file():
+        raise DataError(path, "there is no such candidate", hint="name a candidate.yaml, a program.json or a run")
+    if is_artifact(path):
+        tree = msgspec.to_builtins(read_artifact(path).candidate)
+        return candidate_from_tree(tree, path, program)
+    document, findings = parse(path.read_bytes(), str(path))
+    if document is None or findings:
+        raise SpecError(tuple(findings))
+    return candidate_from_tree(document.value, path, program)
+
+
+def _checked(spec: Spec | None, findings: Sequence[Diagnostic], path: Path) -> Loaded:
+    if spec is None or any(f.severity == "error" for f in findings):
+        raise SpecError(tuple(findings))
+    return Loaded(spec=spec, path=path, warnings=tuple(findings))
+
+
+def _model_override(text: str) -> str:
+    role, separator, name = text.partition("=")
+    return f"models.{role}={name}" if separator else f"models.task={text}"
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value
+
+
+def _nearby(typed: Path) -> str:
+    from difflib import get_close_matches
+
+    folder = typed.parent if typed.parent.is_dir() else Path()
+    near = get_close_matches(typed.name, [entry.name for entry in folder.iterdir()], n=1)
+    return f"did you mean {folder / near[0]}?" if near else ""

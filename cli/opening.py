@@ -1,0 +1,307 @@
+"""Opens a run: spec, data, checks, trust, directory, models. One place, in one order, for every command that calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from promptc.cli.console import Terminal
+from promptc.cli.loading import Loaded, read_candidate
+from promptc.cli.progress import LiveProgress
+from promptc.runners.build import build_program
+from promptc.runners.candidate import Candidate
+from promptc.runners.data_checks import check_data, check_files
+from promptc.runners.dataset import Dataset, load_examples
+from promptc.runners.effects import Effects
+from promptc.runners.evaluate import Evaluator
+from promptc.runners.hooks import HookPool
+from promptc.runners.hook_source import hook_digest
+from promptc.runners.identity import run_identity
+from promptc.runners.journal import Journal
+from promptc.runners.judging import Judge, build_judge
+from promptc.runners.ledger import Ledger
+from promptc.runners.models.cache import Cache
+from promptc.runners.models.cache_file import cache_path
+from promptc.runners.models.retry import RetryPolicy
+from promptc.runners.models.secrets import Redactor
+from promptc.runners.models.stack import ModelStack, StackSettings, open_models
+from promptc.runners.program import Program
+from promptc.runners.run_directory import (
+    Marker,
+    RunDirectory,
+    default_path,
+    keep_out_of_git,
+    point_latest,
+)
+from promptc.runners.session import Session
+from promptc.runners.trust import CodeUse, code_of, require
+from promptc.spec.diagnostics import Diagnostic
+from promptc.spec.errors import SpecError
+from promptc.spec.model import MODEL_ROLES, Budget, Spec
+
+RUNS = Path("runs")
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What was chosen on the command line for a run, beyond the spec itself."""
+
+    output: Path | None = None
+    force: bool = False
+    fresh: bool = False
+    max_age: float | None = None
+    offline: bool = False
+    retry_failed: bool = False
+    jobs: int | None = None
+    allow_code: bool = False
+    candidate: Path | None = None
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is ready to be opened: everything is checked, nothing is written, no socket is open."""
+
+    loaded: Loaded
+    program: Program
+    judge: Judge
+    dataset: Dataset
+    start: Candidate
+    code: tuple[CodeUse, ...]
+
+    @property
+    def spec(self) -> Spec:
+        """The spec."""
+        return self.loaded.spec
+
+
+def prepare(loaded: Loaded, terminal: Terminal, *, candidate: Path | None = None) -> Prepared:
+    """Build the program, read the rows and check both against each other. Raises SpecError, DataError."""
+    dataset, findings = checked_data(loaded.spec)
+    if dataset is None or any(f.severity == "error" for f in findings):
+        raise SpecError((*loaded.warnings, *findings))
+    show_warnings(terminal, loaded, findings)
+    prepared = prepared_from(loaded, dataset)
+    if candidate is None:
+        return prepared
+    return msgspec.structs.replace(prepared, start=read_candidate(candidate, prepared.program))
+
+
+def checked_data(spec: Spec) -> tuple[Dataset | None, tuple[Diagnostic, ...]]:
+    """The rows of a spec, and what is wrong with them; no dataset where a file is missing."""
+    findings = check_files(spec, spec.positions)
+    if findings:
+        return None, tuple(findings)
+    judge = build_judge(spec)
+    types = {field.name: field.schema for field in (*spec.inputs, *spec.outputs)}
+    dataset = load_examples(spec.data, seed=spec.run.seed, gold=judge.gold_columns(), types=types)
+    return dataset, tuple(check_data(spec, dataset, judge.metrics, spec.positions))
+
+
+def prepared_from(loaded: Loaded, dataset: Dataset) -> Prepared:
+    """A run of a spec on rows that were checked."""
+    program = build_program(loaded.spec)
+    return Prepared(
+        loaded=loaded,
+        program=program,
+        judge=build_judge(loaded.spec),
+        dataset=dataset,
+        start=loaded.candidate or program.start(),
+        code=tuple(code_of(loaded.spec)),
+    )
+
+
+def show_warnings(terminal: Terminal, loaded: Loaded, findings: Sequence[Diagnostic]) -> None:
+    """Findings that do not stop a run, on stderr."""
+    warnings = (*loaded.warnings, *findings)
+    if warnings and terminal.verbosity >= 0:
+        from promptc.cli.diagnostics_view import print_diagnostics
+
+        print_diagnostics(terminal, warnings)
+
+
+def identity_of(prepared: Prepared, command: str, selection: Mapping[str, Any]) -> str:
+    """The identity of a run of this command."""
+    spec = prepared.spec
+    return run_identity(
+        spec,
+        command=command,
+        selection=selection,
+        data=prepared.dataset.digest,
+        hooks=hook_digests(prepared),
+        start=prepared.start,
+    )
+
+
+def hook_digests(prepared: Prepared) -> dict[str, str]:
+    """The user's functions that a run may call, with the digest of their code."""
+    base = prepared.spec.base
+    return {u.reference: hook_digest(base, u.reference) for u in prepared.code if u.kind == "function"}
+
+
+def open_directory(prepared: Prepared, command: str, identity: str, choices: Choices) -> RunDirectory:
+    """The run directory, locked. Raises RunError."""
+    spec = prepared.spec
+    path = choices.output
+    if path is None:
+        keep_out_of_git(RUNS)
+        path = default_path(RUNS, spec.name, command, identity)
+    directory = RunDirectory.open(
+        path,
+        Marker(identity=identity, command=command, name=spec.name),
+        force=choices.force,
+        fresh=choices.fresh,
+    )
+    if choices.output is None:
+        point_latest(RUNS, spec.name, command, path)
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    prepared: Prepared,
+    directory: RunDirectory,
+    choices: Choices,
+    terminal: Terminal,
+    *,
+    environment: Mapping[str, str],
+    version: str,
+    budget: Budget,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[tuple[Session, ModelStack]]:
+    """Everything that the run works with; closed in the reverse order, also when it fails."""
+    spec = prepared.spec
+    require(prepared.code, spec.base, flag=choices.allow_code, environment=environment)
+    async with contextlib.AsyncExitStack() as stack:
+        journal = Journal(
+            directory.journal_path if spec.run.journal == "file" else None,
+            identity=directory.marker.identity,
+            version=version,
+        )
+        stack.callback(journal.close)
+        if choices.retry_failed:
+            journal.drop_failures()
+        models = open_stack(spec, choices, environment, terminal, stack)
+        digests = hook_digests(prepared)
+        hooks = await stack.enter_async_context(HookPool(spec.base, environment=environment)) if digests else None
+        concurrency = choices.jobs or spec.run.concurrency
+        effects = Effects(
+            journal,
+            Ledger(budget),
+            models,
+            hooks,
+            concurrency=concurrency,
+            minutes=budget.minutes,
+            clock=clock,
+            version=version,
+            stop_file=directory.work / "stop",
+            hook_digests=digests,
+        )
+        stack.push_async_callback(effects.drain)
+        progress = LiveProgress(
+            terminal,
+            spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
+            waiting_for=lambda: models.waiting_for,
+        )
+        stack.callback(progress.close)
+        with _signals(effects, progress):
+            yield (
+                Session(
+                    spec=spec,
+                    program=prepared.program,
+                    judge=prepared.judge,
+                    dataset=prepared.dataset,
+                    effects=effects,
+                    evaluator=Evaluator(effects=effects, judge=prepared.judge, on_row=progress.row),
+                    directory=directory,
+                    progress=progress,
+                    version=version,
+                    start=prepared.start,
+                ),
+                models,
+            )
+
+
+@contextlib.asynccontextmanager
+async def open_effects(
+    loaded: Loaded, choices: Choices, terminal: Terminal, *, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[Effects, ModelStack]]:
+    """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`."""
+    spec = loaded.spec
+    require(code_of(spec), spec.base, flag=choices.allow_code, environment=environment)
+    async with contextlib.AsyncExitStack() as stack:
+        journal = Journal(None, identity="run", version="")
+        stack.callback(journal.close)
+        models = open_stack(spec, choices, environment, terminal, stack)
+        concurrency = choices.jobs or spec.run.concurrency
+        effects = Effects(journal, Ledger(spec.budget), models, concurrency=concurrency)
+        stack.push_async_callback(effects.drain)
+        yield effects, models
+
+
+def open_stack(
+    spec: Spec, choices: Choices, environment: Mapping[str, str], terminal: Terminal, stack: contextlib.AsyncExitStack
+) -> ModelStack:
+    """Every model that the spec may ask, with its layers; closed by `stack`."""
+    redactor = Redactor()
+    cache = None
+    if spec.run.cache:
+        cache = Cache(cache_path(environment), redactor=redactor, warn=terminal.warn)
+        stack.callback(cache.close)
+    settings = StackSettings(
+        concurrency=choices.jobs or spec.run.concurrency,
+        timeout=spec.run.timeout,
+        retry=RetryPolicy(retries=spec.run.retries),
+        fresh=choices.fresh,
+        max_age=choices.max_age,
+        offline=choices.offline,
+        base=spec.base,
+        seed=spec.run.seed,
+    )
+    models = open_models(
+        {name: spec.model_named(name) for name in model_names(spec)},
+        environment=environment,
+        redactor=redactor,
+        cache=cache,
+        settings=settings,
+    )
+    stack.push_async_callback(models.close)
+    return models
+
+
+def model_names(spec: Spec) -> tuple[str, ...]:
+    """Every name that a request may be made to: the spec's, the roles, and those of steps and metrics."""
+    roles = [role for role in MODEL_ROLES if role != "embed"] if "task" in spec.models else []
+    used = [*(step.model for step in spec.steps), *(metric.model for metric in spec.metrics)]
+    return tuple(dict.fromkeys([*spec.models, *roles, *used]))
+
+
+@contextlib.contextmanager
+def _signals(effects: Effects, progress: LiveProgress) -> Iterator[None]:
+    """The first SIGINT or SIGTERM lets calls under way finish; the second ends the process at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def handle(number: int) -> None:
+        if effects.stopping:
+            loop.remove_signal_handler(number)
+            if task is not None:
+                task.cancel()
+            return
+        progress.note("stopping: calls under way are finished and recorded; once more to stop at once")
+        effects.stop(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        for number in numbers:
+            loop.add_signal_handler(number, handle, int(number))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in numbers:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,150 @@
+"""What a run would ask for, before it asks: calls, dollars, and whether the budget can hold it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from promptc.cli.opening import Prepared
+from promptc.optimizers.protocol import Optimizer, Plan, Sizes
+from promptc.optimizers.registry import OPTIMIZERS
+from promptc.runners.plugins import build
+from promptc.runners.program import EXPECTED_REPLY_TOKENS
+from promptc.spec.diagnostics import Diagnostic
+from promptc.spec.errors import SpecError, UsageError
+from promptc.spec.model import Budget, Spec
+from promptc.spec.plugin import Plugin
+
+DEFAULT_OPTIMIZER = "bootstrap_random_search"
+"""Used where a spec names none."""
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What `plan` says: rows, trials, calls by role (fewest, most without re-asks), and the wall with every re-ask.
+
+    `usd` is (low, high) in dollars, None where a model has no price. `walls` says what the budget allows.
+    """
+
+    command: str
+    rows: dict[str, int]
+    calls: dict[str, tuple[int, int]]
+    total: tuple[int, int]
+    worst: int
+    usd: tuple[float, float] | None
+    trials: int = 0
+    first_trial: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def build_optimizer(spec: Spec) -> Optimizer:
+    """The spec's optimizer. Raises SpecError for parameters that do not fit."""
+    plugin = spec.optimizer or Plugin(kind="optimizer", name=DEFAULT_OPTIMIZER)
+    optimizer: Optimizer = build(OPTIMIZERS, plugin)
+    return optimizer
+
+
+def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
+    """The forecast of `optimize`. Raises SpecError where the budget cannot hold one trial."""
+    data = prepared.dataset
+    if not data.dev or not data.train:
+        raise UsageError("optimize needs rows to learn from and rows to choose on", "see data.split")
+    sizes = Sizes(len(data.train), len(data.dev), len(data.test))
+    plan = optimizer.plan(prepared.program, sizes)
+    runs = dict(plan.runs)
+    low, high = runs.get("task", (0, 0))
+    runs["task"] = (low + sizes.test, high + 2 * sizes.test)
+    forecast = _forecast(prepared, "optimize", runs, plan)
+    _check_budget(prepared.spec, forecast, plan, prepared, sizes)
+    return forecast
+
+
+def planned_eval(prepared: Prepared, split: str, rows: int) -> Forecast:
+    """The forecast of `eval`."""
+    plan = Plan(runs={}, first_trial=0, trials=0)
+    return _forecast(prepared, f"eval --split {split}", {"task": (rows, rows)}, plan)
+
+
+def wall(forecast: Forecast, spec: Spec) -> tuple[Budget, str]:
+    """The budget to run with: the spec's, or the forecast's worst case where the spec has none."""
+    budget = spec.budget
+    if (budget.calls, budget.tokens, budget.usd, budget.minutes) != (None, None, None, None) or budget.roles:
+        return budget, ""
+    return Budget(calls=forecast.worst), (
+        f"no budget: the wall is {forecast.worst} calls, every re-ask included "
+        f"({forecast.total[0]} to {forecast.total[1]} without)"
+    )
+
+
+def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]], plan: Plan) -> Forecast:
+    program, judge, data = prepared.program, prepared.judge, prepared.dataset
+    low_calls, high_calls = program.calls()
+    calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in runs.items() if high}
+    if judge.calls():
+        low, high = sum(r[0] for r in runs.values()), sum(r[1] for r in runs.values())
+        calls["judge"] = (low * judge.calls(), high * judge.calls())
+    total = (sum(low for low, _ in calls.values()), sum(high for _, high in calls.values()))
+    return Forecast(
+        command=command,
+        rows={part: len(data.part(part)) for part in ("train", "dev", "test")},  # type: ignore[arg-type]
+        calls=calls,
+        total=total,
+        worst=total[1] * (1 + program.most_reasks()),
+        usd=_dollars(prepared, calls),
+        trials=plan.trials,
+        first_trial=plan.first_trial,
+        notes=plan.notes,
+    )
+
+
+def _dollars(prepared: Prepared, calls: dict[str, tuple[int, int]]) -> tuple[float, float] | None:
+    from promptc.runners.models.prices import PriceMap, pricing_of
+    from promptc.runners.models.request import Usage
+
+    compiled = prepared.program.compile(prepared.start)
+    rows = prepared.dataset.part("all")[:50]
+    characters = sum(len(str(e.row)) for e in rows) // max(1, len(rows))
+    prices = PriceMap()
+    low = high = 0.0
+    for role, (fewest, most) in calls.items():
+        pricing = pricing_of(prepared.spec.model_named(role), prices)
+        if pricing is None:
+            return None
+        tokens = int(compiled.call_estimate(characters, 0, lambda *_: 0.0).tokens)
+        low += fewest * pricing.cost(Usage(tokens, EXPECTED_REPLY_TOKENS // 4))
+        high += most * pricing.cost(Usage(2 * tokens, 2 * EXPECTED_REPLY_TOKENS))
+    return low, high
+
+
+def _check_budget(spec: Spec, forecast: Forecast, plan: Plan, prepared: Prepared, sizes: Sizes) -> None:
+    """An optimizer whose budget cannot fit one trial is an error before anything is paid."""
+    per_run = prepared.program.calls()[1] + prepared.judge.calls()
+    needed = (plan.first_trial + 2 * sizes.test) * per_run
+    findings = []
+    if spec.budget.calls is not None and spec.budget.calls < needed:
+        findings.append(
+            Diagnostic(
+                message=f"budget.calls is {spec.budget.calls}, and one trial needs {needed}: "
+                f"{plan.first_trial} program runs on train and dev, and two passes over {sizes.test} test rows",
+                position=spec.positions.get("budget.calls") or spec.budget.position,
+                path="budget.calls",
+                hint=f"allow at least {needed}, or use fewer rows (data.split)",
+            )
+        )
+    if spec.budget.usd is not None and forecast.usd is None:
+        findings.append(
+            Diagnostic(
+                message="budget.usd cannot be kept: a model has no known price",
+                position=spec.positions.get("budget.usd") or spec.budget.position,
+                path="budget.usd",
+                hint="give the model a price: {input: …, output: …} in dollars per million tokens",
+            )
+        )
+    if findings:
+        raise SpecError(tuple(findings))
+
+
+def forecast_tree(forecast: Forecast) -> dict[str, Any]:
+    """The forecast as plain data for --json."""
+    tree: dict[str, Any] = msgspec.to_builtins(forecast)
+    return tree

@@ -1,0 +1,89 @@
+"""The stream of `promptc run`: rows come in, predictions go out in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from promptc.cli.console import Terminal
+from promptc.cli.loading import Loaded, read_candidate
+from promptc.cli.opening import Choices, open_effects
+from promptc.cli.progress import LiveProgress
+from promptc.runners.build import build_program
+from promptc.runners.evaluate import Arm, Evaluator, RowRecord
+from promptc.runners.rows import read_rows
+from promptc.spec.errors import NothingSelected
+
+
+class InOrder:
+    """Holds predictions back until those before them are out."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._waiting: dict[int, RowRecord] = {}
+        self.written = 0
+        self.unscored = 0
+
+    def add(self, place: int, record: RowRecord) -> None:
+        """Take one prediction; write what is next in line."""
+        self._waiting[place] = record
+        while self.written in self._waiting:
+            self._write(self._waiting.pop(self.written))
+            self.written += 1
+
+    def _write(self, record: RowRecord) -> None:
+        line: dict[str, Any] = {"id": record.id}
+        if record.failure is not None:
+            line["failure"] = record.failure
+            self.unscored += not record.failure.scored
+        else:
+            line["outputs"] = record.outputs
+        self._terminal.write(msgspec.json.encode(line).decode() + "\n")
+        self._terminal.out.file.flush()
+
+
+async def predict_rows(
+    loaded: Loaded,
+    source: str,
+    choices: Choices,
+    terminal: Terminal,
+    *,
+    environment: Mapping[str, str],
+    limit: int | None,
+) -> int:
+    """Read, predict, write; the exit code is 6 when too many rows failed for no fault of the program."""
+    spec = loaded.spec
+    program = build_program(spec)
+    candidate = read_candidate(choices.candidate, program) if choices.candidate else loaded.candidate
+    compiled = program.compile(candidate or program.start())
+    types = {field.name: field.schema for field in spec.inputs}
+    rows = read_rows(
+        Path(source) if source != "-" else "-",
+        id_field=spec.data.id,
+        on_error=spec.data.on_error,
+        limit=limit,
+        unique=False,
+        types=types,
+    )
+    order = InOrder(terminal)
+    async with open_effects(loaded, choices, terminal, environment=environment) as (effects, models):
+        progress = LiveProgress(
+            terminal,
+            spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
+            waiting_for=lambda: models.waiting_for,
+        )
+        progress.phase("run", None)
+        evaluator = Evaluator(effects=effects, judge=None, on_row=progress.row)
+        try:
+            await evaluator.stream([(Arm(compiled=compiled), rows)], order.add, rows_digest="stream")
+        finally:
+            progress.close()
+    if not order.written:
+        raise NothingSelected(f"there are no rows in {'standard input' if source == '-' else source}")
+    if order.unscored > spec.run.max_unscored * order.written:
+        terminal.complain(f"{order.unscored} of {order.written} rows failed without a fault of the program")
+        return 6
+    return 0

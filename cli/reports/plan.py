@@ -1,0 +1,83 @@
+"""The answer of `promptc plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from promptc.cli.opening import Prepared
+from promptc.cli.planning import Forecast, wall
+from promptc.runners.models.settings import transport_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def plan_report(prepared: Prepared, forecasts: Sequence[Forecast]) -> RenderableType:
+    """What would run, for a person."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(f"plan of {prepared.spec.name}", style="bold"), Text()]
+    facts = Table.grid(padding=(0, 2))
+    for label, value in _facts(prepared):
+        facts.add_row(Text(label, style="dim"), Text(value))
+    parts += [facts, Text()]
+    for forecast in forecasts:
+        table = Table(title=forecast.command, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in ("role", "calls, fewest", "calls, most"):
+            table.add_column(column, justify="left" if column == "role" else "right")
+        for role, (low, high) in forecast.calls.items():
+            table.add_row(role, f"{low:,}", f"{high:,}")
+        table.add_row("all", f"{forecast.total[0]:,}", f"{forecast.total[1]:,}", style="bold")
+        parts += [table, Text(_cost_line(forecast)), Text(_budget_line(prepared, forecast)), Text()]
+    for note in (*prepared.dataset.notes, *(note for f in forecasts for note in f.notes)):
+        parts.append(Text(f"note: {note}"))
+    return Group(*parts)
+
+
+def plan_document(prepared: Prepared, forecasts: Sequence[Forecast]) -> str:
+    """What would run, as one JSON document."""
+    document: dict[str, Any] = {
+        "name": prepared.spec.name,
+        "models": {name: model.model for name, model in prepared.spec.models.items()},
+        "code": [use.reference for use in prepared.code],
+        "forecasts": forecasts,
+        "notes": list(prepared.dataset.notes),
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _facts(prepared: Prepared) -> list[tuple[str, str]]:
+    spec, data = prepared.spec, prepared.dataset
+    facts = [
+        ("rows", f"train {len(data.train)}, dev {len(data.dev)}, test {len(data.test)}"),
+        *((f"model {name}", f"{m.model} ({transport_of(m)})") for name, m in spec.models.items()),
+        ("predictors", ", ".join(prepared.program.predictors)),
+        ("metrics", ", ".join(m.use.name for m in prepared.judge.metrics) or "none"),
+    ]
+    if prepared.code:
+        places = ", ".join(use.reference for use in prepared.code)
+        facts.append(("user code", f"{places} (runs only with --allow-code or a trusted folder)"))
+    return facts
+
+
+def _cost_line(forecast: Forecast) -> str:
+    if forecast.usd is None:
+        return "dollars: unknown, a model has no known price"
+    low, high = forecast.usd
+    return f"dollars: ${low:.2f} to ${high:.2f}" if high else "dollars: $0.00"
+
+
+def _budget_line(prepared: Prepared, forecast: Forecast) -> str:
+    if forecast.command != "optimize":
+        return f"with every re-ask at most {forecast.worst:,} calls"
+    budget, said = wall(forecast, prepared.spec)
+    if said:
+        return said
+    limits = {"calls": budget.calls, "tokens": budget.tokens, "usd": budget.usd, "minutes": budget.minutes}
+    shown = ", ".join(f"{name} {value:,}" for name, value in limits.items() if value is not None)
+    return f"budget: {shown or 'by role'}; with every re-ask at most {forecast.worst:,} calls"

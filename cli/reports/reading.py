@@ -1,0 +1,122 @@
+"""What a report quotes, as sections: the prompt's diff, the worst rows, notes. All of it is others' text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from promptc.cli.reports.details import ReportDetails, WorstRow
+from promptc.cli.reports.diff import changes, shortened
+from promptc.cli.reports.figures import count, counted, score
+from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, grid, quiet, section
+from promptc.cli.untrusted import one_line, plain
+from promptc.runners.candidate import Candidate, Demo
+
+MOST_DIFF_LINES = 60
+MOST_LINE = 600
+MOST_NOTES = 20
+MOST_NOTE = 500
+
+_DIFF_STYLES = {"+": GOOD, "-": BAD, "@": ACCENT}
+
+
+def prompt(details: ReportDetails, look: Look) -> list[RenderableType]:
+    """What the winner's prompt says that the start's did not."""
+    start, winner = details.start, details.winner
+    if start is None or winner is None:
+        return []
+    facts = prompt_facts(details, look)
+    if start == winner:
+        return section("Prompt", [quiet("unchanged")], aside=facts)
+    short = shortened(start, winner)
+    parts: list[RenderableType] = []
+    for name, lines in changes(short.start, short.winner):
+        parts += [Text(name, style=ACCENT), *_diff_lines(lines)]
+    if short.hidden:
+        parts.append(quiet(look.words(f"… and {counted(short.hidden, 'more demo')}")))
+    return section("Prompt", parts, aside=facts)
+
+
+def prompt_facts(details: ReportDetails, look: Look) -> str:
+    """Length and demos before and after, in a few words."""
+    facts = []
+    first = next((trial for trial in details.summary.trials if trial.number == 0), None)
+    winner = details.summary.winner
+    if first is not None and winner is not None and winner.prompt_characters:
+        facts.append(look.words(f"{count(first.prompt_characters)} → {count(winner.prompt_characters)} characters"))
+    if details.start is not None and details.winner is not None:
+        before, after = _demos(details.start), _demos(details.winner)
+        if before or after:
+            bootstrapped = sum(1 for demo in after if demo.source == "bootstrapped")
+            kinds = f" ({count(bootstrapped)} bootstrapped)" if bootstrapped else ""
+            facts.append(look.words(f"{count(len(before))} → {counted(len(after), 'demo')}{kinds}"))
+    return f" {look.marks.dot} ".join(facts)
+
+
+def _demos(candidate: Candidate) -> list[Demo]:
+    return [demo for texts in candidate.predictors.values() for demo in texts.demos]
+
+
+def _diff_lines(lines: list[str]) -> list[RenderableType]:
+    """One text per line, so that what is too long goes on below its own text. The first `@@` says nothing."""
+    shown: list[RenderableType] = []
+    for line in lines[1 : MOST_DIFF_LINES + 1]:
+        if line.startswith("@@"):
+            shown.append(quiet("  ⋮"))
+            continue
+        cut = line if len(line) <= MOST_LINE else line[:MOST_LINE] + "…"
+        shown.append(_hanging(cut, _DIFF_STYLES.get(line[0], QUIET)))
+    rest = len(lines) - 1 - MOST_DIFF_LINES
+    if rest > 0:
+        shown.append(quiet(f"and {counted(rest, 'more line')}"))
+    return shown
+
+
+def _hanging(line: str, style: str) -> RenderableType:
+    """The sign of a diff line in a column of its own."""
+    body = line[1:]
+    indent = len(body) - len(body.lstrip(" "))
+    table = grid([[Text(line[0], style=style), Text(body[indent:], style=style)]], last_wraps=True, gap=1 + indent)
+    return table
+
+
+def worst(details: ReportDetails, look: Look) -> list[RenderableType]:
+    """The rows that went worst: what went in, what was expected, what came, and why that is wrong."""
+    parts: list[RenderableType] = []
+    for row in details.worst:
+        if parts:
+            parts.append(Text(""))
+        parts.append(_row(row, look))
+    return section("Worst rows", parts)
+
+
+def _row(row: WorstRow, look: Look) -> RenderableType:
+    limit = max(look.width * 2 - 40, 120)
+    head = Text(one_line(row.id, 60), style="bold")
+    head.append(f"  {score(row.score) if row.score is not None else 'no score'}", style=QUIET)
+    lines: list[tuple[str, str, str]] = [("in", row.inputs, "")]
+    if row.expected:
+        lines.append(("expected", row.expected, GOOD))
+    lines.append(("got", row.got, CAUTION) if row.got else ("got", "no prediction", BAD))
+    if row.reason:
+        lines.append(("why", row.reason, QUIET))
+    cells = [[quiet(label), plain(one_line(text, limit), style)] for label, text, style in lines]
+    return Group(head, Padding(grid(cells, last_wraps=True), (0, 0, 0, 2)))
+
+
+def notes(details: ReportDetails, look: Look) -> list[RenderableType]:
+    """What is worth knowing besides: reasons behind the exit code, notes of the run, warnings of the moment."""
+    lines = [*details.summary.notes, *(details.timing.warnings if details.timing is not None else ())]
+    return section("Notes", list(bullets(lines, look)))
+
+
+def bullets(lines: Iterable[str], look: Look) -> Iterable[RenderableType]:
+    """A list of sentences; each once, the first twenty."""
+    unique = list(dict.fromkeys(lines))
+    for line in unique[:MOST_NOTES]:
+        yield grid([[quiet(look.marks.bullet), plain(one_line(line, MOST_NOTE))]], last_wraps=True, gap=1)
+    if len(unique) > MOST_NOTES:
+        yield quiet(f"and {counted(len(unique) - MOST_NOTES, 'more note')} in summary.json")

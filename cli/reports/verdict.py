@@ -1,0 +1,96 @@
+"""What came out, in one sentence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from promptc.cli.reports.details import is_search, scored_splits
+from promptc.cli.reports.figures import bounds, change, counted, measured, probability, score
+from promptc.runners.summary import Improvement, SplitSummary, Summary
+
+Mood = Literal["good", "neutral", "bad"]
+
+SIGNIFICANT = 0.05
+UNTRUSTED, BUDGET_ENDED, GATE_FAILED = 6, 7, 1
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A sentence that a person reads first, and whether it is good news."""
+
+    sentence: str
+    mood: Mood
+
+
+def verdict(summary: Summary) -> Verdict:
+    """The verdict on a run: whether it can be trusted, then what changed, or how it scored."""
+    found = _search_verdict(summary) if is_search(summary) else _score_verdict(summary)
+    for code, words in ((UNTRUSTED, "Not to be trusted"), (BUDGET_ENDED, "Unfinished")):
+        reasons = [line.message for line in summary.verdicts if line.code == code]
+        if reasons:
+            return Verdict(f"{words}: {'; '.join(reasons)}. {found.sentence}", "bad")
+    failed = sum(1 for gate in summary.gates if gate.status in ("failed", "missing"))
+    if failed:
+        return Verdict(f"{found.sentence}; {failed} of {counted(len(summary.gates), 'gate')} failed", "bad")
+    return found
+
+
+def _search_verdict(summary: Summary) -> Verdict:
+    if start_won(summary):
+        return Verdict(_start_won(summary), "neutral")
+    for name, split in scored_splits(summary):
+        if split.improvement is None:
+            continue
+        words, mood = _judged(split.improvement)
+        figures = _change(name, split, split.improvement)
+        if name in ("test", "all"):
+            return Verdict(f"{words}: {figures}", mood)
+        return Verdict(f"{words} on {name}, where the winner was chosen: {figures}; no held-out figure", "neutral")
+    return Verdict("A winner was chosen on dev, and there is no figure to compare it by", "neutral")
+
+
+def start_won(summary: Summary) -> bool:
+    """True where no candidate was better than the start."""
+    winner = summary.winner
+    return winner is not None and (winner.number == 0 or winner.origin == "start")
+
+
+def _start_won(summary: Summary) -> str:
+    tried = sum(1 for trial in summary.trials if trial.number != 0)
+    sentence = "The start won: " + ("no candidate was better on dev" if tried else "no candidate was tried")
+    figures = [f"{name} {measured(split)}" for name, split in scored_splits(summary)]
+    return f"{sentence} ({', '.join(figures)})" if figures else sentence
+
+
+def _judged(improvement: Improvement) -> tuple[str, Mood]:
+    """Improved or worse only where the interval and p agree."""
+    if improvement.p < SIGNIFICANT and improvement.ci_low > 0:
+        return "Improved", "good"
+    if improvement.p < SIGNIFICANT and improvement.ci_high < 0:
+        return "Worse", "bad"
+    return "No significant change", "neutral"
+
+
+def _change(name: str, split: SplitSummary, improvement: Improvement) -> str:
+    before = split.start.score if split.start is not None else None
+    low, high = bounds(improvement.ci_low, improvement.ci_high)
+    return (
+        f"{name} {score(before)} → {score(split.score)}, {change(improvement.difference)} "
+        f"(95 % CI {low} to {high}, {probability(improvement.p)}), {counted(split.n, 'row')}"
+    )
+
+
+def _score_verdict(summary: Summary) -> Verdict:
+    splits = scored_splits(summary)
+    if not splits:
+        return Verdict("Nothing was scored", "neutral")
+    parts = [f"{name} {measured(split)} ({counted(split.n, 'row')})" for name, split in splits]
+    failures = sum(sum(split.failures.values()) for _, split in splits)
+    sentence = f"Scored {', '.join(parts)}"
+    if failures:
+        sentence += f", {counted(failures, 'row')} failed"
+    met = sum(1 for gate in summary.gates if gate.status == "met")
+    if met:
+        sentence += f"; {counted(met, 'gate')} met"
+    return Verdict(sentence, "good" if met else "neutral")
