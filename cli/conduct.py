@@ -36,6 +36,10 @@ from promptc.spec.errors import Interrupted
 from promptc.spec.model import Budget, Gate
 
 
+REPORT_DETAILS = ".report.json"
+"""What the report was made from, so that a finished run can show it again."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the work of a command came to. `shown` are the rows that a report may quote."""
 
@@ -139,7 +143,7 @@ def _write(
     directory.write("summary.json", summary_bytes(summary))
     for name, content in write_reports(details).items():
         directory.write(name, content)
-    directory.write("report.details.json", msgspec.json.encode(details))
+    directory.write(REPORT_DETAILS, msgspec.json.encode(details))
 
 
 def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
@@ -149,7 +153,7 @@ def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
         stored_summary(directory), timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
     )
     directory.write("summary.json", summary_bytes(summary))
-    details = msgspec.json.decode((directory.path / "report.details.json").read_bytes(), type=ReportDetails)
+    details = msgspec.json.decode((directory.path / REPORT_DETAILS).read_bytes(), type=ReportDetails)
     details = msgspec.structs.replace(details, summary=summary, run_directory=str(directory.path))
     for name, content in write_reports(details).items():
         directory.write(name, content)

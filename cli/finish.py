@@ -40,7 +40,7 @@ def judged(
 def _improved(summary: Summary) -> bool:
     figures = summary.test or summary.dev
     found = figures.improvement if figures is not None else None
-    return found is not None and found.difference > 0 and found.p < 0.05
+    return found is not None and found.verdict == "improvement"
 
 
 def summary_bytes(summary: Summary) -> bytes:
@@ -90,7 +90,7 @@ def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> 
         "platform": sys.platform,
         "libraries": {name: version(name) for name in libraries},
     }
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    return bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2)) + b"\n"
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

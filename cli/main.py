@@ -132,7 +132,7 @@ def exit_code_of(arguments: Sequence[str] | None = None) -> int:
         click.echo("Aborted.", err=True)
         return 130
     except PromptcError as error:
-        return show_error(error)
+        return show_error(error, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -146,13 +146,17 @@ def exit_code_of(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
-def show_error(error: PromptcError) -> int:
-    """Say what went wrong on stderr; returns the exit code."""
+def show_error(error: PromptcError, *, as_json: bool = False) -> int:
+    """Say what went wrong on stderr, and on stdout where a document is expected; returns the exit code."""
     from promptc.cli.console import open_terminal
     from promptc.cli.diagnostics_view import print_diagnostics
     from promptc.spec.errors import Interrupted, SpecError
 
     terminal = open_terminal(sys.stdout, sys.stderr, os.environ)
+    if as_json:
+        from promptc.cli.reports.machine import error_document
+
+        terminal.write(error_document(error))
     if isinstance(error, SpecError):
         print_diagnostics(terminal, error.diagnostics)
     else:

@@ -86,7 +86,7 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
     total = (sum(low for low, _ in calls.values()), sum(high for _, high in calls.values()))
     return Forecast(
         command=command,
-        rows={part: len(data.part(part)) for part in ("train", "dev", "test")},  # type: ignore[arg-type]
+        rows={part: len(data.part(part)) for part in ("train", "dev", "test")},
         calls=calls,
         total=total,
         worst=total[1] * (1 + program.most_reasks()),

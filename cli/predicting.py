@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,37 @@ from promptc.cli.opening import Choices, open_effects
 from promptc.cli.progress import LiveProgress
 from promptc.runners.build import build_program
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
-from promptc.runners.rows import read_rows
-from promptc.spec.errors import NothingSelected
+from promptc.runners.rows import Example, read_rows
+from promptc.spec.errors import NothingSelected, PromptcError
+
+
+READ_AHEAD = 256
+"""Rows that are read before there is a place for them."""
+
+
+async def in_thread(rows: Iterator[Example]) -> AsyncIterator[Example]:
+    """The rows of a source that may let one wait, read in a thread of its own. Raises what the source raises."""
+    loop = asyncio.get_running_loop()
+    places = threading.Semaphore(READ_AHEAD)
+    read: asyncio.Queue[Example | BaseException | None] = asyncio.Queue()
+
+    def pump() -> None:
+        end: BaseException | None = None
+        try:
+            for example in rows:
+                places.acquire()
+                loop.call_soon_threadsafe(read.put_nowait, example)
+        except (PromptcError, OSError, ValueError) as error:
+            end = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+            loop.call_soon_threadsafe(read.put_nowait, end)
+
+    threading.Thread(target=pump, daemon=True, name="promptc-rows").start()
+    while (item := await read.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        places.release()
+        yield item
 
 
 class InOrder:
@@ -74,11 +106,12 @@ async def predict_rows(
             terminal,
             spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
             waiting_for=lambda: models.waiting_for,
+            streaming=terminal.out.is_terminal,
         )
         progress.phase("run", None)
         evaluator = Evaluator(effects=effects, judge=None, on_row=progress.row)
         try:
-            await evaluator.stream([(Arm(compiled=compiled), rows)], order.add, rows_digest="stream")
+            await evaluator.stream_rows(Arm(compiled=compiled), in_thread(rows), order.add)
         finally:
             progress.close()
     if not order.written:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from promptc.optimizers.registry import OPTIMIZERS
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.metrics.registry import METRICS
@@ -52,11 +51,15 @@ def assemble() -> Schema:
 
 
 def parameters(cls: type[Any], prefix: str, definitions: dict[str, Schema]) -> Schema:
-    """The schema of a plug-in's parameters. Structs within it join the definitions, their names after the prefix."""
-    (reference,), components = msgspec.json.schema_components([cls], ref_template=f"#/$defs/{prefix}.{{name}}")
+    """The schema of a plug-in's parameters. Structs within it join the definitions, their names after the
+    prefix.
+    """
+    (reference,), components = msgspec.json.schema_components(
+        [cls], ref_template=f"#/$defs/{prefix}.{{name}}"
+    )
     own = reference["$ref"].rpartition("/")[2]
     tidied = {f"{prefix}.{name}": _tidy(schema) for name, schema in components.items()}
-    schema = tidied.pop(own)
+    schema: Schema = tidied.pop(own)
     definitions.update(tidied)
     schema["properties"] = {name: _parameter(one) for name, one in schema["properties"].items()}
     schema["additionalProperties"] = False
@@ -74,12 +77,16 @@ def serialize(schema: Schema) -> bytes:
 
 
 def _tidy(schema: Any) -> Any:
-    """Without the titles that only repeat class names, and with `null` as one of the types where it may be."""
+    """Without titles that repeat class names, and with `null` among the types where it may be."""
     if isinstance(schema, list):
         return [_tidy(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    tidy = {key: _tidy_part(key, part) for key, part in schema.items() if key != "title" or not isinstance(part, str)}
+    tidy = {
+        key: _tidy_part(key, part)
+        for key, part in schema.items()
+        if key != "title" or not isinstance(part, str)
+    }
     if isinstance(tidy.get("description"), str):
         tidy["description"] = " ".join(tidy["description"].split("\n\n")[0].split())
     return _merged_options(tidy)
@@ -107,10 +114,18 @@ def _tidy_part(key: str, part: Any) -> Any:
 
 def _parameter(schema: Schema) -> Schema:
     """A text may also stand in a file. A default serves as the example where none is given."""
-    is_text = schema.get("type") in ("string", ["string", "null"]) and not {"enum", "format", "pattern"} & schema.keys()
+    is_text = (
+        schema.get("type") in ("string", ["string", "null"])
+        and not {"enum", "format", "pattern"} & schema.keys()
+    )
     if is_text:
         kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-        file = {"type": "string", "minLength": 1, "description": "The file, beside the spec.", "examples": ["prompts/text.md"]}
+        file = {
+            "type": "string",
+            "minLength": 1,
+            "description": "The file, beside the spec.",
+            "examples": ["prompts/text.md"],
+        }
         schema = {
             **schema,
             "type": [*kinds, "object"],

@@ -25,7 +25,9 @@ _OBEYED = re.compile(
     + "]"
 )
 _SPACE = re.compile(r"[ \t\r\n\v\f\u0085\u00a0\u2028\u2029]+")
-_MARKS = re.compile("([\u0300-\u036f\u0483-\u0489\u20d0-\u20f0\ufe20-\ufe2f]{4})[\u0300-\u036f\u20d0-\u20f0\ufe20-\ufe2f]+")
+_MARKS = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u20d0-\u20f0\ufe20-\ufe2f]{4})[\u0300-\u036f\u20d0-\u20f0\ufe20-\ufe2f]+"
+)
 
 
 def visible(text: str) -> str:

@@ -42,10 +42,8 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     max_rounds: MaxRounds = 1
     threshold: Threshold = None
     stop_at_score: Annotated[
-        float | None,
-        msgspec.Meta(
-            ge=0, le=1, description="End the search when a candidate reaches this score on dev.", examples=[0.95]
-        ),
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        msgspec.Meta(description="End the search when a candidate reaches this score on dev.", examples=[0.95]),
     ] = None
     wave: Wave = 8
 

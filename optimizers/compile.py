@@ -26,10 +26,6 @@ from promptc.runners.summary import (
 )
 from promptc.runners.verdicts import split_verdicts
 
-ALPHA = 0.05
-"""A difference with a larger p is called no significant change."""
-
-
 class Optimized(msgspec.Struct, frozen=True, kw_only=True):
     """What a search found: the winner, its figures, and the records behind them."""
 
@@ -132,9 +128,7 @@ def in_words(figures: SplitSummary | None, *, held_out: bool, won: bool) -> str:
     change = f"{found.difference:+.3f} (95 % interval {found.ci_low:+.3f} to {found.ci_high:+.3f}, p = {found.p:.2g})"
     if not held_out:
         return f"no held-out figure: on the rows that it was chosen on the score changed by {change}"
-    if found.p >= ALPHA:
-        return f"no significant change on test: {change}"
-    return f"{'improvement' if found.difference > 0 else 'regression'} on test: {change}"
+    return f"{found.verdict} on test: {change}"
 
 
 async def _test(

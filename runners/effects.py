@@ -90,6 +90,7 @@ class Effects:
         self.signal_number = 0
         self.stop_reason = ""
         self.replayed = 0
+        self.wake: Callable[[], None] = lambda: None
         self._minutes = minutes
         self._clock = clock
         self._started = clock() - journal.elapsed if clock is not None else 0.0
@@ -216,6 +217,7 @@ class Effects:
         """Ask the run to end: what is under way is finished and recorded, nothing new is started."""
         self.stopping = True
         self.signal_number = signal_number
+        self.wake()
 
     async def drain(self, seconds: float = 10.0) -> None:
         """Let what is under way end and be recorded, for so many seconds at most."""

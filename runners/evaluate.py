@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -106,6 +106,24 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             for arm, examples in pairs:
                 for example in examples:
                     yield self._job(arm, example)
+
+        def done(place: int, record: RowRecord) -> None:
+            if self.on_row is not None:
+                self.on_row(record)
+            finished(place, record)
+
+        return await phase.run(jobs(), done)
+
+    async def stream_rows(
+        self, arm: Arm, rows: AsyncIterator[Example], finished: Callable[[int, RowRecord], None]
+    ) -> int:
+        """Evaluate rows as they arrive, however many; returns how many were started."""
+        digest, worst = self._phase_of([(arm, ())], "stream")
+        phase = self.effects.phase(digest, worst)
+
+        async def jobs() -> AsyncIterator[Job[RowRecord]]:
+            async for example in rows:
+                yield self._job(arm, example)
 
         def done(place: int, record: RowRecord) -> None:
             if self.on_row is not None:

@@ -85,7 +85,9 @@ class Journal:
         self.session = int(self._meta("session", "0")) + 1
         self._db.execute("UPDATE meta SET value = ? WHERE name = 'session'", (str(self.session),))
         self._phases = {row[0]: PhaseRecord(*row) for row in self._db.execute("SELECT * FROM phases")}
-        self._unused = dict(self._db.execute("SELECT phase, count(*) FROM effects GROUP BY phase").fetchall())
+        self._unused: dict[int, int] = dict(
+            self._db.execute("SELECT phase, count(*) FROM effects GROUP BY phase").fetchall()
+        )
         self._waiting = sum(self._unused.values())
         self._used: set[bytes] = set()
         self._pending: dict[bytes, Effect] = {}
@@ -170,7 +172,7 @@ class Journal:
 
         What follows the first of them may now go another way, so from its phase on effects may be used or not.
         """
-        counts = dict(
+        counts: dict[int, int] = dict(
             self._db.execute("SELECT phase, count(*) FROM effects WHERE kind = 'model_failure' GROUP BY phase")
         )
         if not counts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from promptc.runners.failures import Failure
+from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
@@ -103,7 +103,10 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Score | None:
         if not applied.applies(row):
             return None
-        return await applied.metric.score(applied.case(row, prediction), services.for_model(applied.use.model))
+        try:
+            return await applied.metric.score(applied.case(row, prediction), services.for_model(applied.use.model))
+        except ValueError as error:
+            raise RowFailed("metric", f"{applied.use.name}: the gold cannot be used: {error}") from error
 
     def _deciding(self) -> list[AppliedMetric]:
         if self.objective is not None:

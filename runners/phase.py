@@ -12,7 +12,7 @@ neither depends on the order in which replies arrive or on the number of workers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -32,6 +32,44 @@ Result = TypeVar("Result")
 
 class BudgetDenied(Exception):
     """A call that the budget does not cover any more. The row keeps what it has."""
+
+
+Job = Callable[["Lane"], Awaitable[Result]]
+
+
+class _Source(Generic[Result]):
+    """Where the jobs come from: a collection, or a stream that may let one wait."""
+
+    def __init__(self, jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]], wake: Callable[[], None]) -> None:
+        self._jobs = iter(jobs) if isinstance(jobs, Iterable) else None
+        self._stream = None if isinstance(jobs, Iterable) else jobs
+        self._coming: asyncio.Task[Job[Result] | None] | None = None
+        self._wake = wake
+        self.exhausted = False
+
+    @property
+    def waiting(self) -> bool:
+        """True while the stream has neither brought the next job nor ended."""
+        return self._coming is not None and not self._coming.done()
+
+    def take(self) -> Job[Result] | None:
+        """The next job; None when there is none (`exhausted`), or none yet (`waiting`)."""
+        if self._stream is None:
+            job = next(self._jobs, None) if self._jobs is not None else None
+        else:
+            if self._coming is None:
+                self._coming = asyncio.ensure_future(anext(self._stream, None))
+                self._coming.add_done_callback(lambda _: self._wake())
+            if not self._coming.done():
+                return None
+            job, self._coming = self._coming.result(), None
+        self.exhausted = job is None
+        return job
+
+    def close(self) -> None:
+        """Stop waiting for the stream."""
+        if self._coming is not None:
+            self._coming.cancel()
 
 
 class _Held(msgspec.Struct, order=True):
@@ -78,9 +116,6 @@ class Lane:
         return await self.phase.effects.hook(self.phase, reference, payload)
 
 
-Job = Callable[[Lane], Awaitable[Result]]
-
-
 class Phase(Generic[Result]):
     """Runs jobs, one per row, and hands back each result as it comes.
 
@@ -108,29 +143,27 @@ class Phase(Generic[Result]):
         self._missing: list[asyncio.Future[None]] = []
         self._error: BaseException | None = None
 
-    async def run(self, jobs: Iterable[Job[Result]], finished: Callable[[int, Result], None]) -> int:
+    async def run(
+        self, jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]], finished: Callable[[int, Result], None]
+    ) -> int:
         """Work on all jobs; returns how many were started. Fewer than all means that the budget cut the phase.
 
         The first error that is not a row's own stops new rows, lets started calls finish, and is raised.
         """
-        queue = enumerate(jobs)
-        started = 0
+        source = _Source(jobs, self._changed.set)
+        self.effects.wake = self._changed.set
         tasks: set[asyncio.Task[None]] = set()
-        exhausted = False
+        started = 0
         try:
             while True:
-                while not exhausted and self._may_start():
-                    job = next(queue, None)
-                    if job is None:
-                        exhausted = True
-                        break
-                    started += 1
+                while not source.exhausted and self._may_start() and (job := self._next_job(source)) is not None:
                     self._active += 1
                     self._busy += 1
-                    task = asyncio.create_task(self._one(*job, finished))
+                    task = asyncio.create_task(self._one(started, job, finished))
+                    started += 1
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                if self._busy == 0:
+                if self._busy == 0 and not (source.waiting and self._may_start()):
                     if not self._held and not self._missing:
                         break
                     self._quiescent()
@@ -138,11 +171,12 @@ class Phase(Generic[Result]):
                 await self._changed.wait()
                 self._changed.clear()
         finally:
+            source.close()
             for task in tasks:
                 task.cancel()
             if tasks:
                 await asyncio.gather(*tasks, return_exceptions=True)
-        if self._error is None and self.effects.stopping and not exhausted:
+        if self._error is None and self.effects.stopping and not source.exhausted:
             self._error = self.effects.interruption()
         if self._error is not None:
             raise self._error
@@ -179,6 +213,14 @@ class Phase(Generic[Result]):
         self._missing.append(waiting)
         self._pause()
         await waiting
+
+    def _next_job(self, source: _Source[Result]) -> Job[Result] | None:
+        """The next job; an error of the source ends the phase once the rows before it are done."""
+        try:
+            return source.take()
+        except PromptcError as error:
+            self._error = error
+            return None
 
     def _may_start(self) -> bool:
         if self._error is not None or self.cut or self.effects.stopping:

@@ -13,6 +13,7 @@ import msgspec
 
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.failures import RowFailed
+from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
@@ -133,7 +134,7 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
     def messages(self, predictor: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """Exactly what is sent first for a row."""
         speaker = self.speakers[predictor]
-        return speaker.prefix + speaker.predictor.format.row(speaker.signature, inputs)
+        return joined(speaker.prefix, speaker.predictor.format.row(speaker.signature, inputs))
 
     def call_estimate(self, row_characters: int, output_tokens: float, dollars: Dollars) -> Amount:
         """What one call is expected to cost: the mean over the predictors, before any has been asked."""
@@ -235,7 +236,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[dict[str, Any], int, list[str]]:
         """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
-        messages = self.speaker.prefix + format_.row(signature, inputs)
+        messages = joined(self.speaker.prefix, format_.row(signature, inputs))
         parse_failures, reasks, notes = 0, 0, list[str]()
         failed: RowFailed | None = None
         accepted: dict[str, Any] | None = None

@@ -10,8 +10,11 @@ import msgspec
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import Ledger
+from promptc.runners.metrics.protocol import Score
+from promptc.runners.metrics.tally import tally_of
+from promptc.runners.program import Prediction
 from promptc.runners.rows import Example
-from promptc.runners.statistics import Difference, mean_interval, paired_difference
+from promptc.runners.statistics import Difference, mean_interval, paired_difference, unchanged, verdict
 
 SUMMARY_VERSION = 1
 
@@ -26,7 +29,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Improvement(msgspec.Struct, frozen=True, kw_only=True):
-    """The paired difference winner − start, with interval and p; wins, ties and losses count rows."""
+    """The paired difference winner − start, with interval, p and what they mean; wins, ties and losses count rows."""
 
     difference: float
     ci_low: float
@@ -35,6 +38,7 @@ class Improvement(msgspec.Struct, frozen=True, kw_only=True):
     wins: int = 0
     ties: int = 0
     losses: int = 0
+    verdict: str = ""
 
 
 class SplitSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -199,13 +203,12 @@ def compared(
     seed: int,
 ) -> SplitSummary:
     """The winner's figures with the start's and the paired difference beside them; pairs are (start, winner)."""
-    found = paired_difference(
-        [before.score for before, _ in pairs],
-        [after.score for _, after in pairs],
-        binary=binary,
-        clusters=clusters,
-        seed=seed,
-    )
+    before = [record.score for record, _ in pairs]
+    after = [record.score for _, record in pairs]
+    if all(one is other for one, other in pairs):
+        found = unchanged(sum(score is not None for score in before))
+    else:
+        found = paired_difference(before, after, binary=binary, clusters=clusters, seed=seed)
     return msgspec.structs.replace(winner, start=start, improvement=_improvement(found))
 
 
@@ -233,6 +236,7 @@ def _improvement(found: Difference) -> Improvement:
         wins=found.wins,
         ties=found.ties,
         losses=found.losses,
+        verdict=verdict(found),
     )
 
 
@@ -247,15 +251,11 @@ def _by_value(
 
 
 def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[str, dict[str, Any]]:
-    from promptc.runners.metrics.protocol import Score
-    from promptc.runners.program import Prediction
-
     figures: dict[str, dict[str, Any]] = {}
     for applied in judge.metrics:
-        opened = getattr(applied.metric, "tally", None)
-        if opened is None:
+        tally = tally_of(applied.metric)
+        if tally is None:
             continue
-        tally = opened()
         for record, example in rows:
             value = record.metrics.get(applied.use.name)
             if value is None:

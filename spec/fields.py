@@ -10,13 +10,13 @@ import msgspec
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One named, typed input or output.
 
-    `schema` is a JSON Schema (draft 2020-12) without description and default, `$ref`s resolved, objects closed
-    (`additionalProperties: false`, every property required) unless the spec says otherwise.
-    `labels` maps each value of an enum to its description ("" where it has none) and is empty for other types.
+    `schema` is a JSON Schema (draft 2020-12) without description and default, `$ref`s resolved, objects
+    closed (`additionalProperties: false`, every property required) unless the spec says otherwise. `labels`
+    maps each value of an enum to its description ("" where it has none) and is empty for other types.
     """
 
     name: str
-    schema: dict[str, Any] = {"type": "string"}
+    schema: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
     description: str = ""
     labels: dict[str, str] = {}
     default: Any = msgspec.UNSET

@@ -1,7 +1,7 @@
 """The spec as data: everything a YAML file can say, checked, with defaults filled in.
 
-A `Spec` is built by `promptc.spec.load` and by nothing else. It is frozen, holds plain data only, and compares equal
-when it says the same.
+A `Spec` is built by `promptc.spec.load` and by nothing else. It is frozen, holds plain data only, and
+compares equal when it says the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 from typing import Any, Literal
 
 import msgspec
-
 from promptc.spec.diagnostics import Position
 from promptc.spec.fields import Field, Signature
 from promptc.spec.plugin import Plugin
@@ -40,9 +39,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One language model and how to reach it.
 
-    `model` is a litellm name (`openai/gpt-4.1`) or `embedded/icl`, `embedded/script`. `api_key`, `api_key_command`
-    and values of `headers` may hold `${env:NAME}`: these stay unresolved here and are resolved when the model is
-    opened, so that no secret is ever part of a spec. `timeout` is in seconds.
+    `model` is a litellm name (`openai/gpt-4.1`) or `embedded/icl`, `embedded/script`. `api_key`,
+    `api_key_command` and values of `headers` may hold `${env:NAME}`: these stay unresolved here and are
+    resolved when the model is opened, so that no secret is ever part of a spec. `timeout` is in seconds.
     """
 
     model: str
@@ -100,8 +99,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One module with its signature: the place in a program that does something.
 
-    `model` is a name under `models:` or a litellm name. `freeze` says what an optimizer must leave alone; `keep`
-    lists sentences that stand verbatim in every proposal. `demos` are rows given by hand.
+    `model` is a name under `models:` or a litellm name. `freeze` says what an optimizer must leave alone;
+    `keep` lists sentences that stand verbatim in every proposal. `demos` are rows given by hand.
     """
 
     name: str
@@ -119,8 +118,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class MetricUse(msgspec.Struct, frozen=True, kw_only=True):
     """One entry under `metrics:`: a metric and what it is applied to.
 
-    `field` is the output field that is judged (None: the only one, or the whole prediction for metrics that want
-    it); `expected` the gold column. `when` is an expression over the row: where it is false the metric abstains.
+    `field` is the output field that is judged (None: the only one, or the whole prediction for metrics that
+    want it); `expected` the gold column. `when` is an expression over the row: where it is false the metric
+    abstains.
     """
 
     plugin: Plugin
@@ -180,13 +180,15 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = "local"
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole spec.
+class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A whole spec. Two are equal when they say the same, wherever and however it is written.
 
-    `base` is the folder of the spec's file, against which its relative paths were resolved. `resolved` is the tree
-    after `extends`, includes and overrides, with defaults left out and credentials unresolved: what
-    `spec.resolved.yaml` shows and what a run's identity is computed from. `files` maps every file that the spec
-    includes to the digest of its content. `warnings` are findings that do not stop a run.
+    `base` is the folder of the spec's file, against which its relative paths were resolved. `resolved` is the
+    tree after `extends`, includes and overrides, with defaults left out and credentials unresolved: what
+    `spec.resolved.yaml` shows and what a run's identity is computed from. `files` maps every file that the
+    spec includes to the digest of its content. `positions` and `key_positions` map dotted paths
+    (`data.split.stratify`, `metrics.0.exact_match.field`) to the place of the value and of its key, in the
+    file in which they stand.
     """
 
     version: int
@@ -208,11 +210,16 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     run: RunSettings = RunSettings()
     resolved: dict[str, Any] = {}
     files: dict[str, str] = {}
+    positions: dict[str, Position] = {}
+    key_positions: dict[str, Position] = {}
 
     def digest(self) -> str:
         """32 hex digits over what the spec says, whatever its layout, comments and file name."""
         canonical = msgspec.json.encode(self.resolved, order="deterministic")
         return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and self.resolved == other.resolved
 
     def __hash__(self) -> int:
         return hash(self.digest())

@@ -26,9 +26,9 @@ from promptc.cli.reports.look import (
     GOOD,
     QUIET,
     Look,
-    chart_width,
+    bold,
     grid,
-    interval_chart,
+    plot,
     quiet,
     section,
 )
@@ -37,6 +37,8 @@ from promptc.runners.summary import GateResult, Summary, TrialLine
 from promptc.runners.timing import Timing
 
 MOST_TRIALS = 5
+NOTICEABLE = 0.05
+"""Seconds from which on a model's latency is worth a line; the embedded ones stay below."""
 
 STOP_REASONS = {
     "finished": "everything planned was tried",
@@ -58,7 +60,11 @@ def gates(details: ReportDetails, look: Look) -> list[RenderableType]:
 
 
 def _gate(gate: GateResult, look: Look) -> list[RenderableType]:
-    signs = {"met": (look.marks.met, GOOD), "failed": (look.marks.failed, BAD), "missing": (look.marks.failed, BAD)}
+    signs = {
+        "met": (look.marks.met, GOOD),
+        "failed": (look.marks.failed, BAD),
+        "missing": (look.marks.failed, BAD),
+    }
     mark, style = signs.get(gate.status, (look.marks.dash, QUIET))
     value, distance = gate_figures(gate)
     words = {
@@ -106,7 +112,12 @@ def best_trials(summary: Summary, most: int = MOST_TRIALS) -> list[TrialLine]:
     winner = summary.winner
     ranked = sorted(
         summary.trials,
-        key=lambda t: (winner is None or t.number != winner.number, t.score is None, -(t.score or 0.0), t.number),
+        key=lambda t: (
+            winner is None or t.number != winner.number,
+            t.score is None,
+            -(t.score or 0.0),
+            t.number,
+        ),
     )
     chosen = ranked[:most]
     start = next((trial for trial in ranked if trial.number == 0), None)
@@ -120,14 +131,14 @@ def trial_rows(summary: Summary, look: Look) -> list[list[RenderableType]]:
     trials = best_trials(summary)
     origins = [one_line(trial.origin or "candidate", 36) for trial in trials]
     longest = max((Text(origin).cell_len for origin in origins), default=0)
-    width = min(chart_width(look, 2 + 3 + 5 + longest + 2 + 7 + 14 + 2 + 14 + 4), 32)
+    place = plot(look, 2 + 3 + 5 + longest + 2 + 7 + 2 + 14 + 2 + 15)
     rows = []
     for trial, origin in zip(trials, origins, strict=True):
         won = summary.winner is not None and trial.number == summary.winner.number
         style = GOOD if won else QUIET
         chart: RenderableType = ""
-        if width and trial.score is not None and trial.ci_low is not None and trial.ci_high is not None:
-            chart = interval_chart(look, width, trial.ci_low, trial.score, trial.ci_high, style)
+        if trial.score is not None and trial.ci_low is not None and trial.ci_high is not None:
+            chart = place.interval(place.start, trial.ci_low, trial.score, trial.ci_high, style)
         row: list[RenderableType] = [
             Text(look.marks.best if won else " ", style=f"bold {GOOD}"),
             quiet(count(trial.number)),
@@ -136,27 +147,37 @@ def trial_rows(summary: Summary, look: Look) -> list[list[RenderableType]]:
             quiet(interval(trial.ci_low, trial.ci_high)),
             quiet(f"{count(trial.prompt_characters)} chars" if trial.prompt_characters else ""),
         ]
-        rows.append([*row, chart] if width else row)
+        rows.append([*row, chart] if place.width else row)
     return rows
 
 
 def cost(details: ReportDetails, look: Look) -> list[RenderableType]:
-    """Calls, tokens and dollars by role at recorded prices."""
+    """Calls, tokens and dollars by role at recorded prices; the time it took, and what was really paid."""
     summary = details.summary
     rows: list[list[RenderableType]] = []
-    for role, spent in summary.cost.items():
-        rows.append([plain(one_line(role, 30)), *_amounts(spent.calls, spent.tokens, spent.usd)])
+    for role, part in summary.cost.items():
+        rows.append([plain(one_line(role, 30)), *_amounts(part.calls, part.tokens), bold(dollars(part.usd))])
     if len(rows) > 1:
-        rows.append([Text("total", style="bold"), *_amounts(summary.calls, summary.tokens, summary.usd)])
+        rows.append([bold("total"), *_amounts(summary.calls, summary.tokens), bold(spent(details))])
     parts: list[RenderableType] = [grid(rows, right=(1, 2, 3))] if rows else []
     unknown = unpriced(details)
     if unknown:
         parts.append(Text(f"price unknown for {', '.join(unknown)}: the dollars leave it out", style=CAUTION))
-    return section("Cost", parts, aside="at recorded prices" if rows else "")
+    if details.timing is None:
+        return section("Cost", parts)
+    return section("Cost and time", [*parts, *_time(details.timing, look)])
 
 
-def _amounts(calls: int, tokens: int, usd: float) -> list[RenderableType]:
-    return [counted(calls, "call"), quiet(counted(tokens, "token")), Text(dollars(usd), style="bold")]
+def _amounts(calls: int, tokens: int) -> list[RenderableType]:
+    return [counted(calls, "call"), quiet(counted(tokens, "token"))]
+
+
+def spent(details: ReportDetails) -> str:
+    """All dollars of a run; a lower bound where a price is not known."""
+    usd = details.summary.usd
+    if not unpriced(details):
+        return dollars(usd)
+    return f"at least {dollars(usd)}" if usd else "price unknown"
 
 
 def unpriced(details: ReportDetails) -> list[str]:
@@ -169,28 +190,21 @@ def unpriced(details: ReportDetails) -> list[str]:
     return ["a model"] if missing else []
 
 
-def time(details: ReportDetails, look: Look) -> list[RenderableType]:
-    """What the run really took, and what of it was really paid."""
-    timing = details.timing
-    if timing is None:
-        return []
-    dot = f" {look.marks.dot} "
-    first = [duration(timing.seconds)]
+def _time(timing: Timing, look: Look) -> list[RenderableType]:
+    facts = [duration(timing.seconds)]
     if timing.rows_per_second:
-        first.append(f"{timing.rows_per_second:,.1f} rows/s")
+        facts.append(f"{timing.rows_per_second:,.1f} rows/s")
     if timing.retries:
-        first.append(counted(timing.retries, "retry", "retries"))
-    lines = [dot.join(first), dot.join(_paid(timing))]
-    parts: list[RenderableType] = [Text(line) for line in lines]
-    parts += [
+        facts.append(counted(timing.retries, "retry", "retries"))
+    models = [
         quiet(
             f"{one_line(name, 60)}: median {duration(model.median_latency)}, "
             f"p95 {duration(model.p95_latency)} a reply"
         )
         for name, model in timing.models.items()
-        if model.calls and model.median_latency >= 0.05
+        if model.calls and model.median_latency >= NOTICEABLE
     ]
-    return section("Time", parts)
+    return [Text(f" {look.marks.dot} ".join((*facts, *_paid(timing)))), *models]
 
 
 def _paid(timing: Timing) -> list[str]:
@@ -204,11 +218,20 @@ def _paid(timing: Timing) -> list[str]:
 
 def ending(details: ReportDetails, look: Look) -> list[RenderableType]:
     """The run directory, and what one would type next."""
-    where = [Text(one_line(details.run_directory, 4096), style=ACCENT, overflow="fold")]
-    return [
-        *section("Run directory", where),
-        *section("Next", [Text(command, overflow="fold") for command in next_commands(details)]),
-    ]
+    parts: list[RenderableType] = [Text(one_line(details.run_directory, 4096), style=ACCENT, overflow="fold")]
+    parts += [Text(continued(c, look.width - 2), style=QUIET, overflow="fold") for c in next_commands(details)]
+    return section("Run directory", parts)
+
+
+def continued(command: str, width: int) -> str:
+    """A command for the shell, its lines joined by backslashes where it is too long for one."""
+    lines = [""]
+    for word in command.split(" "):
+        if lines[-1].strip() and len(lines[-1]) + len(word) + 3 > width and len(command) > width:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)
 
 
 def next_commands(details: ReportDetails) -> Sequence[str]:
@@ -224,5 +247,3 @@ def next_commands(details: ReportDetails) -> Sequence[str]:
         f"promptc run {artifact} rows.jsonl",
         f"promptc eval {artifact} --split test",
     )
-
-

@@ -14,7 +14,7 @@ from rich.text import Text
 from promptc.cli.untrusted import visible
 
 GOOD, BAD, CAUTION = "green", "red", "yellow"
-HEADING, ACCENT, QUIET = "bold", "cyan", "bright_black"
+HEADING, ACCENT, QUIET = "bold cyan", "cyan", "bright_black"
 
 NARROWEST_CHART, WIDEST_CHART = 12, 52
 
@@ -106,8 +106,13 @@ def grid(
             overflow="fold" if wraps else "ellipsis",
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
+
+
+def bold(text: str) -> Text:
+    """Text that stands out."""
+    return Text(text, style="bold")
 
 
 def quiet(text: str) -> Text:
@@ -115,53 +120,57 @@ def quiet(text: str) -> Text:
     return Text(text, style=QUIET)
 
 
-def interval_chart(look: Look, width: int, low: float, middle: float, high: float, style: str) -> Text:
-    """A mean on a track from 0 to 1, with its interval as a line."""
-    cells = _track(look, width)
-    for place in range(_place(low, width), _place(high, width) + 1):
-        cells[place] = (look.marks.line, style)
-    cells[_place(middle, width)] = (look.marks.after, f"bold {style}")
-    return _joined(cells)
+class Plot(msgspec.Struct, frozen=True):
+    """A place for charts that are to stand below each other: its first column and how many it has."""
+
+    look: Look
+    start: int
+    width: int
+
+    def interval(self, taken: int, low: float, middle: float, high: float, style: str) -> Text:
+        """A mean on a track from 0 to 1, with its interval as a line, beside what takes so many columns."""
+        cells = self._track()
+        for place in range(_place(low, self.width), _place(high, self.width) + 1):
+            cells[place] = (self.look.marks.line, style)
+        cells[_place(middle, self.width)] = (self.look.marks.after, f"bold {style}")
+        return self._drawn(taken, cells)
+
+    def change(self, taken: int, before: float, after: float) -> Text:
+        """Two means on a track from 0 to 1, joined: green where it rose, red where it fell."""
+        style = GOOD if after > before else BAD if after < before else QUIET
+        cells = self._track()
+        first, last = sorted((_place(before, self.width), _place(after, self.width)))
+        for place in range(first, last + 1):
+            cells[place] = (self.look.marks.line, style)
+        cells[_place(before, self.width)] = (self.look.marks.before, style)
+        cells[_place(after, self.width)] = (self.look.marks.after, f"bold {style}")
+        return self._drawn(taken, cells)
+
+    def axis(self, taken: int) -> Text:
+        """The figures 0, 0.5 and 1 above the tracks."""
+        cells = [(" ", QUIET)] * self.width
+        for value, label in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+            first = min(max(_place(value, self.width) - len(label) // 2, 0), self.width - len(label))
+            cells[first : first + len(label)] = [(mark, QUIET) for mark in label]
+        return self._drawn(taken, cells)
+
+    def _track(self) -> list[tuple[str, str]]:
+        return [(self.look.marks.track, QUIET)] * self.width
+
+    def _drawn(self, taken: int, cells: Iterable[tuple[str, str]]) -> Text:
+        if not self.width:
+            return Text()
+        text = Text(" " * (self.start - taken), no_wrap=True)
+        for style, run in groupby(cells, key=lambda cell: cell[1]):
+            text.append("".join(mark for mark, _ in run), style=style)
+        return text
 
 
-def change_chart(look: Look, width: int, before: float, after: float) -> Text:
-    """Two means on a track from 0 to 1, joined: green where it rose, red where it fell."""
-    style = GOOD if after > before else BAD if after < before else QUIET
-    cells = _track(look, width)
-    first, last = sorted((_place(before, width), _place(after, width)))
-    for place in range(first, last + 1):
-        cells[place] = (look.marks.line, style)
-    cells[_place(before, width)] = (look.marks.before, style)
-    cells[_place(after, width)] = (look.marks.after, f"bold {style}")
-    return _joined(cells)
-
-
-def axis(width: int) -> Text:
-    """The figures 0, 0.5 and 1 above a track."""
-    cells = [" "] * width
-    for value, label in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        place = _place(value, width)
-        start = min(max(place - len(label) // 2, 0), width - len(label))
-        cells[start : start + len(label)] = label
-    return quiet("".join(cells))
-
-
-def chart_width(look: Look, taken: int) -> int:
-    """Columns for a chart beside what takes so many; 0 where too few are left."""
+def plot(look: Look, taken: int) -> Plot:
+    """A place for charts right of so many columns; without width where too few are left."""
     left = look.width - taken
-    return 0 if left < NARROWEST_CHART else min(left, WIDEST_CHART)
-
-
-def _track(look: Look, width: int) -> list[tuple[str, str]]:
-    return [(look.marks.track, QUIET)] * width
+    return Plot(look, taken, 0 if left < NARROWEST_CHART else min(left, WIDEST_CHART))
 
 
 def _place(value: float, width: int) -> int:
     return round(min(max(value, 0.0), 1.0) * (width - 1))
-
-
-def _joined(cells: Iterable[tuple[str, str]]) -> Text:
-    text = Text(no_wrap=True)
-    for style, run in groupby(cells, key=lambda cell: cell[1]):
-        text.append("".join(mark for mark, _ in run), style=style)
-    return text

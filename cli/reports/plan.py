@@ -27,7 +27,9 @@ def plan_report(prepared: Prepared, forecasts: Sequence[Forecast]) -> Renderable
         facts.add_row(Text(label, style="dim"), Text(value))
     parts += [facts, Text()]
     for forecast in forecasts:
-        table = Table(title=forecast.command, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=forecast.command, title_justify="left", title_style="bold", box=None, pad_edge=False
+        )
         for column in ("role", "calls, fewest", "calls, most"):
             table.add_column(column, justify="left" if column == "role" else "right")
         for role, (low, high) in forecast.calls.items():

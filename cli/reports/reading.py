@@ -46,7 +46,9 @@ def prompt_facts(details: ReportDetails, look: Look) -> str:
     first = next((trial for trial in details.summary.trials if trial.number == 0), None)
     winner = details.summary.winner
     if first is not None and winner is not None and winner.prompt_characters:
-        facts.append(look.words(f"{count(first.prompt_characters)} → {count(winner.prompt_characters)} characters"))
+        facts.append(
+            look.words(f"{count(first.prompt_characters)} → {count(winner.prompt_characters)} characters")
+        )
     if details.start is not None and details.winner is not None:
         before, after = _demos(details.start), _demos(details.winner)
         if before or after:
@@ -79,8 +81,8 @@ def _hanging(line: str, style: str) -> RenderableType:
     """The sign of a diff line in a column of its own."""
     body = line[1:]
     indent = len(body) - len(body.lstrip(" "))
-    table = grid([[Text(line[0], style=style), Text(body[indent:], style=style)]], last_wraps=True, gap=1 + indent)
-    return table
+    cells = [Text(line[0], style=style), Text(body[indent:], style=style)]
+    return grid([cells], last_wraps=True, gap=1 + indent)
 
 
 def worst(details: ReportDetails, look: Look) -> list[RenderableType]:
@@ -101,10 +103,16 @@ def _row(row: WorstRow, look: Look) -> RenderableType:
     if row.expected:
         lines.append(("expected", row.expected, GOOD))
     lines.append(("got", row.got, CAUTION) if row.got else ("got", "no prediction", BAD))
-    if row.reason:
+    if row.reason and not restated(row):
         lines.append(("why", row.reason, QUIET))
     cells = [[quiet(label), plain(one_line(text, limit), style)] for label, text, style in lines]
     return Group(head, Padding(grid(cells, last_wraps=True), (0, 0, 0, 2)))
+
+
+def restated(row: WorstRow) -> bool:
+    """True where the reason says no more than what was expected and what came."""
+    both = row.expected and row.got and row.expected in row.reason and row.got in row.reason
+    return bool(both) and len(row.reason) <= len(row.expected) + len(row.got) + len('expected "", got ""')
 
 
 def notes(details: ReportDetails, look: Look) -> list[RenderableType]:

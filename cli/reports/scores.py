@@ -9,7 +9,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.text import Text
 
-from promptc.cli.reports.details import ReportDetails
+from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import (
     change,
     count,
@@ -20,16 +20,16 @@ from promptc.cli.reports.figures import (
     signed_interval,
 )
 from promptc.cli.reports.look import (
+    ACCENT,
     BAD,
     CAUTION,
     GOOD,
     QUIET,
     Look,
-    axis,
-    change_chart,
-    chart_width,
+    Plot,
+    bold,
     grid,
-    interval_chart,
+    plot,
     quiet,
     section,
 )
@@ -40,6 +40,9 @@ from promptc.runners.summary import Figure, Improvement, SplitSummary
 
 MOST_SLICES = 8
 LONGEST_NAME = 28
+INDENT, GAP = 2, 2
+INTERVAL = 16
+"""Columns of an interval: two signed numbers with three decimals would be `[-0.004, +0.123]`."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -67,38 +70,51 @@ def scores(details: ReportDetails, look: Look) -> list[RenderableType]:
     splits = details.splits()
     if not splits:
         return []
-    taken = 2 + max(len(name) for name, _ in splits) + 2 + 8 + 8 + 16 + 2
-    width = chart_width(look, taken)
-    rows: list[list[RenderableType]] = [["", "", "", "", axis(width)]] if width else []
+    place, taken = common_plot(details, look), _taken_by_scores(details)
+    rows: list[list[RenderableType]] = [["", "", "", "", place.axis(taken)]] if place.width else []
     for name, split in splits:
-        rows += _split_rows(name, split, look, width)
+        rows += _split_rows(name, split, place, taken)
     metrics = list(splits[0][1].metrics)
     aside = [f"{name} {counted(split.n, 'row')}" for name, split in splits]
     if len(metrics) == 1:
         aside.insert(0, one_line(metrics[0], LONGEST_NAME))
     parts: list[RenderableType] = [grid(rows, right=(2,))]
-    parts += _gap(dict(splits), look)
+    parts += _gap(dict(splits))
     return section("Scores", parts, aside=f" {look.marks.dot} ".join(aside))
 
 
-def _split_rows(name: str, split: SplitSummary, look: Look, width: int) -> list[list[RenderableType]]:
+def common_plot(details: ReportDetails, look: Look) -> Plot:
+    """One place for the charts of scores, metrics and slices, so that they can be compared by eye."""
+    taken = [_taken_by_scores(details)]
+    for _, split in details.splits()[:1]:
+        groups = [*split.slices.values(), *([split.metrics] if len(split.metrics) > 1 else [])]
+        taken += [_taken_by_lines([Line(n, None, f) for n, f in g.items()], split.start is not None) for g in groups]
+    return plot(look, max(taken))
+
+
+def _taken_by_scores(details: ReportDetails) -> int:
+    names = max(len(name) for name, _ in details.splits())
+    return INDENT + names + GAP + (6 + GAP + 6 if is_search(details.summary) else GAP + 5) + GAP + INTERVAL + GAP
+
+
+def _split_rows(name: str, split: SplitSummary, place: Plot, taken: int) -> list[list[RenderableType]]:
     if split.start is None:
-        return [[name, "", *_mean(split, look, width, "cyan")]]
+        return [[name, "", *_mean(split, place, taken, ACCENT)]]
     rows: list[list[RenderableType]] = [
-        [name, quiet("start"), *_mean(split.start, look, width, QUIET)],
-        ["", "winner", *_mean(split, look, width, _color(split.improvement))],
+        [name, quiet("start"), *_mean(split.start, place, taken, QUIET)],
+        ["", "winner", *_mean(split, place, taken, _color(split.improvement))],
     ]
     if split.improvement is not None:
-        rows.append(["", "change", *_improvement(split.improvement, look)])
+        rows.append(["", "change", *_improvement(split.improvement, place.look)])
     return rows
 
 
-def _mean(split: SplitSummary, look: Look, width: int, style: str) -> list[RenderableType]:
-    low, middle, high = split.ci_low, split.score, split.ci_high
+def _mean(figure: Figure | SplitSummary, place: Plot, taken: int, style: str) -> list[RenderableType]:
+    low, middle, high = figure.ci_low, figure.score, figure.ci_high
     if low is None or middle is None or high is None:
         return [score(middle), "", ""]
-    chart = interval_chart(look, width, low, middle, high, style) if width else ""
-    return [Text(score(middle), style="bold"), quiet(interval(low, high)), chart]
+    brackets = Text(interval(low, high).ljust(INTERVAL), style=QUIET)
+    return [bold(score(middle)), brackets, place.interval(taken, low, middle, high, style)]
 
 
 def _improvement(improvement: Improvement, look: Look) -> list[RenderableType]:
@@ -120,7 +136,7 @@ def _color(improvement: Improvement | None) -> str:
     return GOOD if improvement.ci_low > 0 else BAD if improvement.ci_high < 0 else CAUTION
 
 
-def _gap(splits: Mapping[str, SplitSummary], look: Look) -> list[RenderableType]:
+def _gap(splits: Mapping[str, SplitSummary]) -> list[RenderableType]:
     dev, test = splits.get("dev"), splits.get("test")
     if dev is None or test is None or dev.score is None or test.score is None:
         return []
@@ -140,7 +156,7 @@ def metrics(details: ReportDetails, look: Look) -> list[RenderableType]:
         if len(split.metrics) > 1:
             before = split.start.metrics if split.start is not None else {}
             lines = [Line(metric, before.get(metric), figure) for metric, figure in split.metrics.items()]
-            return section("Metrics", [_lines(lines, look)], aside=f"on {name}")
+            return section("Metrics", [_lines(lines, common_plot(details, look))], aside=f"on {name}")
     return []
 
 
@@ -153,7 +169,7 @@ def slices(details: ReportDetails, look: Look) -> list[RenderableType]:
             olds = before.get(column, {})
             lines = [Line(value, olds.get(value), figure) for value, figure in figures.items()]
             chosen = telling(lines)
-            parts: list[RenderableType] = [_lines(chosen, look)]
+            parts: list[RenderableType] = [_lines(chosen, common_plot(details, look))] if chosen else []
             if len(chosen) < len(lines):
                 rest = len(lines) - len(chosen)
                 parts.append(quiet(f"and {counted(rest, 'more value')} in summary.json"))
@@ -170,41 +186,44 @@ def telling(lines: Sequence[Line], limit: int = MOST_SLICES) -> list[Line]:
     return [lines[i] for i in sorted(ranked[:limit])]
 
 
-def _lines(lines: Sequence[Line], look: Look) -> RenderableType:
+def _lines(lines: Sequence[Line], place: Plot) -> RenderableType:
     compared = any(line.before is not None for line in lines)
-    names = [one_line(line.name, LONGEST_NAME) for line in lines]
-    counts = [count(line.now.n) for line in lines]
-    figures = 5 + 2 + 5 + 2 + 8 if compared else 5 + 2 + 14
-    # Measured in cells, since a name may hold characters that are two cells wide.
-    longest = max(Text(name).cell_len for name in names)
-    width = chart_width(look, 2 + longest + 2 + max(map(len, counts)) + 5 + 2 + figures + 2)
-    rows = []
-    for name, number, line in zip(names, counts, lines, strict=True):
-        cells: list[RenderableType] = [plain(name), quiet(f"{number} rows" if line.now.n != 1 else "1 row ")]
-        rows.append([*cells, *(_compared(line, look, width) if compared else _alone(line, look, width))])
+    taken = _taken_by_lines(lines, compared)
+    rows = [
+        [
+            plain(one_line(line.name, LONGEST_NAME)),
+            quiet(_rows(line.now.n)),
+            *(_compared(line, place, taken) if compared else _mean(line.now, place, taken, ACCENT)),
+        ]
+        for line in lines
+    ]
     return grid(rows, right=(1,))
 
 
-def _alone(line: Line, look: Look, width: int) -> list[RenderableType]:
-    now = line.now
-    if now.score is None or now.ci_low is None or now.ci_high is None:
-        return [score(now.score), "", ""]
-    chart = interval_chart(look, width, now.ci_low, now.score, now.ci_high, "cyan") if width else ""
-    return [Text(score(now.score), style="bold"), quiet(interval(now.ci_low, now.ci_high)), chart]
+def _taken_by_lines(lines: Sequence[Line], compared: bool) -> int:
+    # Measured in cells, since a name may hold characters that are two cells wide.
+    names = max((plain(one_line(line.name, LONGEST_NAME)).cell_len for line in lines), default=0)
+    counts = max((len(_rows(line.now.n)) for line in lines), default=0)
+    figures = 5 + GAP + 5 + GAP + 8 if compared else 5 + GAP + INTERVAL
+    return INDENT + names + GAP + counts + GAP + figures + GAP
 
 
-def _compared(line: Line, look: Look, width: int) -> list[RenderableType]:
+def _rows(number: int) -> str:
+    return f"{count(number)} rows" if number != 1 else "1 row "
+
+
+def _compared(line: Line, place: Plot, taken: int) -> list[RenderableType]:
     before = line.before.score if line.before is not None else None
     moved = line.change
     if moved is None or before is None or line.now.score is None:
-        return [quiet(score(before)), score(line.now.score), "", ""]
+        return [quiet(score(before)), bold(score(line.now.score)), "", ""]
     style = GOOD if moved > 0 else BAD if moved < 0 else QUIET
-    mark = f" {look.marks.fell}" if line.fell else "  "
+    mark = place.look.marks.fell if line.fell else " "
     return [
         quiet(score(before)),
-        Text(score(line.now.score), style="bold"),
-        Text(change(moved) + mark, style=style),
-        change_chart(look, width, before, line.now.score) if width else "",
+        bold(score(line.now.score)),
+        Text(f"{change(moved)} {mark}".rjust(8), style=style),
+        place.change(taken, before, line.now.score),
     ]
 
 
@@ -215,7 +234,8 @@ def tallies(details: ReportDetails, look: Look) -> list[RenderableType]:
         olds = split.start.tallies if split.start is not None else {}
         for metric, tally in split.tallies.items():
             parts = _tally(tally, olds.get(metric, {}), look)
-            shown += section(one_line(metric, LONGEST_NAME).capitalize(), parts, aside=f"on {name}")
+            title = "Labels" if "confusion" in tally else "Fields" if "fields" in tally else "All rows together"
+            shown += section(title, parts, aside=f"{one_line(metric, LONGEST_NAME)} on {name}")
     return shown
 
 
@@ -231,7 +251,9 @@ def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> l
     if paths:
         olds = fields(before)
         lines = [Line(path, olds.get(path), value) for path, value in paths.items()]
-        parts.append(_lines(telling(lines), look))
+        chosen = telling(lines)
+        compared = any(line.before is not None for line in chosen)
+        parts.append(_lines(chosen, plot(look, _taken_by_lines(chosen, compared))))
     found = confusions(tally)
     if found:
         parts.append(quiet("most often taken for another:"))
@@ -261,7 +283,9 @@ def failures(details: ReportDetails, look: Look) -> list[RenderableType]:
     for kind in kinds:
         meaning = "counts as 0" if kind in SCORED_AS_ZERO else "unscored, left out"
         cells = [_failed(split, kind) for _, split in splits]
-        rows.append([Text(kind, style=BAD if kind not in SCORED_AS_ZERO else CAUTION), *cells, quiet(meaning)])
+        rows.append(
+            [Text(kind, style=BAD if kind not in SCORED_AS_ZERO else CAUTION), *cells, quiet(meaning)]
+        )
     facts = [
         f"{counted(value, one, many)} on {name}"
         for name, split in splits

@@ -6,53 +6,79 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rich.box import ROUNDED
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from promptc.cli.reports import facts, reading, scores
 from promptc.cli.reports.details import ReportDetails, is_search
-from promptc.cli.reports.figures import counted, dollars
+from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
 from promptc.cli.reports.verdict import Verdict, verdict
-from promptc.cli.untrusted import visible
+from promptc.cli.untrusted import one_line, visible
 
 TWO_COLUMNS = 160
 """From so many columns on, figures and facts stand side by side."""
 WIDEST = 220
+WIDEST_TEXT = 120
+"""Longer lines of running text are hard to read, however wide the window is."""
 GUTTER = 4
 
 Section = Callable[[ReportDetails, Look], list[RenderableType]]
 
 FIGURES: Sequence[Section] = (scores.scores, scores.metrics, scores.slices, scores.tallies)
-FACTS: Sequence[Section] = (facts.gates, scores.failures, facts.search, facts.cost, facts.time)
+FACTS: Sequence[Section] = (facts.gates, scores.failures, facts.search, facts.cost)
+BRIEF: Sequence[Section] = (*FIGURES, facts.gates, facts.search, facts.cost)
 READING: Sequence[Section] = (reading.prompt, reading.worst, reading.notes, facts.ending)
 
 _COLORS = {"good": GOOD, "neutral": CAUTION, "bad": BAD}
 
 
-def report(details: ReportDetails) -> RenderableType:
-    """The whole report. It suits itself to the console: its width, its encoding, a terminal or a file."""
-    return Report(details)
+def report(details: ReportDetails, *, brief: bool = False) -> RenderableType:
+    """The report. It suits itself to the console: its width, its encoding, a terminal or a file.
+
+    With `brief` it holds the verdict, the figures and the search, and quotes neither prompts nor rows.
+    """
+    return Report(details, brief=brief)
 
 
 class Report:
     """A report as something that rich can show."""
 
-    def __init__(self, details: ReportDetails) -> None:
+    def __init__(self, details: ReportDetails, *, brief: bool) -> None:
         self._details = details
+        self._brief = brief
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Compose the sections for this console."""
+        """Compose the sections for this console. Lines end where their text ends, so that they can be copied."""
         look = look_of(console, options.update(width=min(options.max_width, WIDEST)))
-        yield headline(self._details, look)
+        parts = [headline(self._details, look), *self._body(look)]
+        for line in console.render_lines(Group(*parts), options.update(width=look.width), pad=False):
+            yield from _without_end(line)
+            yield Segment.line()
+
+
+    def _body(self, look: Look) -> list[RenderableType]:
+        if self._brief:
+            return _sections(BRIEF, self._details, look)
         if look.width >= TWO_COLUMNS:
-            yield _side_by_side(self._details, look)
+            figures = [_side_by_side(self._details, look)]
         else:
-            yield from _sections(FIGURES, self._details, look)
-            yield from _sections(FACTS, self._details, look)
-        yield from _sections(READING, self._details, look)
-        yield Text("")
+            figures = _sections((*FIGURES, *FACTS), self._details, look)
+        readable = look.narrowed(min(look.width, WIDEST_TEXT))
+        return [*figures, Constrain(Group(*_sections(READING, self._details, readable)), readable.width)]
+
+
+def _without_end(line: list[Segment]) -> list[Segment]:
+    """The line without the spaces at its end."""
+    kept = list(line)
+    while kept and not kept[-1].text.strip(" "):
+        kept.pop()
+    if kept:
+        kept[-1] = Segment(kept[-1].text.rstrip(" "), kept[-1].style)
+    return kept
 
 
 def headline(details: ReportDetails, look: Look) -> RenderableType:
@@ -60,17 +86,16 @@ def headline(details: ReportDetails, look: Look) -> RenderableType:
     found = verdict(details.summary)
     sentence = _sentence(found, look)
     aside = Text(look.words(" · ".join(_in_short(details))), style=QUIET)
-    title = f"promptc {visible(details.title())}"
     if not look.terminal:
-        return Group(Text(title, style="bold"), Text(""), sentence, aside)
+        return Group(Text(f"promptc {one_line(details.title())}", style="bold"), Text(""), sentence, aside)
     return Panel(
         Group(sentence, aside),
-        title=Text(title, style="bold"),
+        title=Text(one_line(details.spec_name or details.summary.name), style="bold"),
         title_align="left",
         border_style=_COLORS[found.mood],
         box=ROUNDED,
         padding=(0, 1),
-        width=min(look.width, 118),
+        width=min(look.width, WIDEST_TEXT),
     )
 
 
@@ -88,7 +113,7 @@ def _in_short(details: ReportDetails) -> Iterable[str]:
             yield visible(summary.optimizer)
         yield counted(len(summary.trials), "trial")
     yield counted(summary.calls, "call")
-    yield dollars(summary.usd)
+    yield facts.spent(details)
 
 
 def _sections(chosen: Sequence[Section], details: ReportDetails, look: Look) -> list[RenderableType]:

@@ -13,7 +13,7 @@ from promptc.runners.summary import Improvement, SplitSummary, Summary
 Mood = Literal["good", "neutral", "bad"]
 
 SIGNIFICANT = 0.05
-UNTRUSTED, BUDGET_ENDED, GATE_FAILED = 6, 7, 1
+UNTRUSTED, BUDGET_ENDED = 6, 7
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -24,15 +24,23 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def verdict(summary: Summary) -> Verdict:
-    """The verdict on a run: whether it can be trusted, then what changed, or how it scored."""
-    found = _search_verdict(summary) if is_search(summary) else _score_verdict(summary)
+    """The verdict on a run: whether it can be trusted, then what changed or how it scored, then the gates."""
+    found = _with_gates(_search_verdict(summary) if is_search(summary) else _score_verdict(summary), summary)
     for code, words in ((UNTRUSTED, "Not to be trusted"), (BUDGET_ENDED, "Unfinished")):
         reasons = [line.message for line in summary.verdicts if line.code == code]
         if reasons:
             return Verdict(f"{words}: {'; '.join(reasons)}. {found.sentence}", "bad")
-    failed = sum(1 for gate in summary.gates if gate.status in ("failed", "missing"))
-    if failed:
-        return Verdict(f"{found.sentence}; {failed} of {counted(len(summary.gates), 'gate')} failed", "bad")
+    return found
+
+
+def _with_gates(found: Verdict, summary: Summary) -> Verdict:
+    held = [gate.status for gate in summary.gates if gate.status != "not applicable"]
+    met = held.count("met")
+    if met < len(held):
+        return Verdict(f"{found.sentence}; {len(held) - met} of {counted(len(held), 'gate')} failed", "bad")
+    if held:
+        mood: Mood = "good" if not is_search(summary) else found.mood
+        return Verdict(f"{found.sentence}; {counted(met, 'gate')} met", mood)
     return found
 
 
@@ -46,7 +54,9 @@ def _search_verdict(summary: Summary) -> Verdict:
         figures = _change(name, split, split.improvement)
         if name in ("test", "all"):
             return Verdict(f"{words}: {figures}", mood)
-        return Verdict(f"{words} on {name}, where the winner was chosen: {figures}; no held-out figure", "neutral")
+        return Verdict(
+            f"{words} on {name}, where the winner was chosen: {figures}; no held-out figure", "neutral"
+        )
     return Verdict("A winner was chosen on dev, and there is no figure to compare it by", "neutral")
 
 
@@ -88,9 +98,4 @@ def _score_verdict(summary: Summary) -> Verdict:
     parts = [f"{name} {measured(split)} ({counted(split.n, 'row')})" for name, split in splits]
     failures = sum(sum(split.failures.values()) for _, split in splits)
     sentence = f"Scored {', '.join(parts)}"
-    if failures:
-        sentence += f", {counted(failures, 'row')} failed"
-    met = sum(1 for gate in summary.gates if gate.status == "met")
-    if met:
-        sentence += f"; {counted(met, 'gate')} met"
-    return Verdict(sentence, "good" if met else "neutral")
+    return Verdict(f"{sentence}, {counted(failures, 'row')} failed" if failures else sentence, "neutral")

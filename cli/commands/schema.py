@@ -1,0 +1,26 @@
+"""`promptc schema`: what promptc reads and writes, as JSON Schema."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("document", type=click.Choice(["spec", "summary", "program", "prediction"]), default="spec")
+def schema(document: str) -> int:
+    """Print a JSON Schema (draft 2020-12): of a spec, summary.json, compiled/program.json or a prediction.
+
+    A spec's schema is what editors complete from: put it beside the spec and name it in the first line, as
+    `promptc init` does. `prediction` is one line of what `promptc run` prints.
+
+    \b
+    Examples:
+      promptc schema > promptc.schema.json
+      promptc schema summary | jq '.properties | keys'
+    """
+    from promptc.cli.document_schemas import schema_bytes
+
+    sys.stdout.write(schema_bytes(document).decode())
+    return 0

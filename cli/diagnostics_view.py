@@ -1,0 +1,79 @@
+"""Shows what is wrong with a spec on stderr: every finding, in colour, then how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptc.cli.console import Terminal
+from promptc.spec.diagnostics import Diagnostic, arrange, segments
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_STYLES = {
+    "place": "bold",
+    "error": "bold red",
+    "warning": "bold yellow",
+    "message": "bold",
+    "source": "",
+    "caret": "red",
+    "hint": "cyan",
+}
+MOST_SOURCE = 4_000_000
+"""Bytes of a file that are read to show a line of it."""
+
+
+def print_diagnostics(
+    terminal: Terminal, diagnostics: Iterable[Diagnostic], sources: Mapping[str, str] | None = None
+) -> None:
+    """All findings, errors also with `-q`. `sources` maps a position's file to its text, else files are read."""
+    found = arrange(diagnostics)
+    if terminal.verbosity < 0:
+        found = tuple(item for item in found if item.severity == "error")
+    if not found:
+        return
+    texts = read_sources(found) if sources is None else sources
+    for item in found:
+        terminal.err.print(styled(item, texts, terminal.err.width), end="", soft_wrap=True)
+    terminal.err.print(counts(found))
+
+
+def styled(diagnostic: Diagnostic, sources: Mapping[str, str], width: int) -> Text:
+    """One finding with its colours."""
+    from rich.text import Text
+
+    source = sources.get(diagnostic.position.file, "") if diagnostic.position is not None else ""
+    text = Text()
+    for role, piece in segments(diagnostic, source, width):
+        style = "yellow" if role == "caret" and diagnostic.severity == "warning" else _STYLES[role]
+        text.append(piece, style=style)
+    return text.append("\n")
+
+
+def counts(diagnostics: Iterable[Diagnostic]) -> Text:
+    """`2 errors, 1 warning`."""
+    from rich.text import Text
+
+    severities = [item.severity for item in diagnostics]
+    errors, warnings = severities.count("error"), severities.count("warning")
+    parts = [
+        f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((errors, "error"), (warnings, "warning")) if n
+    ]
+    return Text(", ".join(parts), style="bold red" if errors else "bold yellow")
+
+
+def read_sources(diagnostics: Iterable[Diagnostic]) -> dict[str, str]:
+    """The text of every file with a finding; a file that cannot be read is left out, and shown without its line."""
+    names = {item.position.file for item in diagnostics if item.position is not None}
+    texts = {}
+    for name in sorted(names):
+        path = Path(name)
+        if name and path.is_file():
+            try:
+                with path.open("rb") as opened:
+                    texts[name] = opened.read(MOST_SOURCE).decode("utf-8", "replace")
+            except OSError:
+                continue
+    return texts

@@ -1,0 +1,206 @@
+"""The JSON Schemas of what promptc reads and writes: a spec, summary.json, compiled/program.json, a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any, Literal
+
+import msgspec
+
+from promptc.runners.artifact import Artifact
+from promptc.runners.failures import Failure
+from promptc.runners.summary import Summary
+
+Document = Literal["spec", "summary", "program", "prediction"]
+Schema = dict[str, Any]
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "Summary": {
+        "version": "The version of this document.",
+        "command": "What ran: eval or optimize.",
+        "name": "The spec's name.",
+        "identity": "The digest that names this run: equal runs have equal digests.",
+        "optimizer": "The optimizer's name.",
+        "stop_reason": "Why the search ended, such as done or budget.",
+        "verdict": "The outcome in one sentence.",
+        "exit_code": "The exit code of the command: the first of its verdicts by rank.",
+        "verdicts": "Every reason for an exit code other than 0.",
+        "train": "The figures on the train split, where it was scored.",
+        "dev": "The figures on the dev split, where it was scored.",
+        "test": "The figures on the test split, where it was scored.",
+        "all": "The figures on all rows, where they were scored together.",
+        "gates": "Each gate with the figure that it was held against.",
+        "cost": "What was asked for, by role, at recorded prices.",
+        "calls": "Replies, re-asks included and transport retries not.",
+        "tokens": "Tokens in and out.",
+        "usd": "US dollars at recorded prices, whether or not a reply came from the cache.",
+        "trials": "Every trial of the search, in order.",
+        "winner": "The trial that won.",
+        "served_models": "The names by which the servers called the models that answered, by role.",
+        "notes": "Sentences that belong beside the figures.",
+    },
+    "SplitSummary": {
+        "score": "The mean score in [0, 1]; null where no row has one.",
+        "ci_low": "The lower end of the score's 95 % interval.",
+        "ci_high": "The upper end of the score's 95 % interval.",
+        "n": "How many rows have a score.",
+        "metrics": "A figure for each metric.",
+        "tallies": "What a metric says about all rows together, such as macro-F1.",
+        "slices": "A figure for each value of each slice's column.",
+        "failures": "How many rows failed, by kind.",
+        "rows": "How many rows were asked for.",
+        "unscored": "Rows that failed for no fault of the program.",
+        "abstained": "Rows that no metric could judge.",
+        "reasks": "How often the model was asked again because its reply did not fit.",
+        "input_tokens": "Tokens of all prompts.",
+        "output_tokens": "Tokens of all replies.",
+        "cost": "US dollars; null where a model has no known price.",
+        "start": "The same figures for the start, beside those of an optimized winner.",
+        "improvement": "The winner's score minus the start's, compared row by row.",
+    },
+    "Figure": {
+        "score": "The mean; null where n is 0.",
+        "ci_low": "The lower end of its 95 % interval.",
+        "ci_high": "The upper end of its 95 % interval.",
+        "n": "How many rows it is the mean of.",
+    },
+    "Improvement": {
+        "difference": "The mean of the rows' differences.",
+        "ci_low": "The lower end of its 95 % interval.",
+        "ci_high": "The upper end of its 95 % interval.",
+        "p": "How likely so large a difference is where there is none.",
+        "wins": "Rows on which the winner is better.",
+        "ties": "Rows on which both score the same.",
+        "losses": "Rows on which the start is better.",
+    },
+    "RoleCost": {
+        "calls": "Replies to this role.",
+        "tokens": "Tokens in and out.",
+        "usd": "US dollars at recorded prices.",
+    },
+    "GateResult": {
+        "text": "The gate as the spec has it.",
+        "value": "The figure; null where there is none.",
+        "status": "Whether the gate was met.",
+    },
+    "VerdictLine": {
+        "code": "The exit code that this calls for.",
+        "message": "Why, in words.",
+    },
+    "TrialLine": {
+        "number": "Its place in the search, from 0.",
+        "candidate": "The digest of its candidate.",
+        "origin": "Where the candidate came from.",
+        "score": "Its score on the rows that the search chooses by; null where it is invalid.",
+        "ci_low": "The lower end of the score's 95 % interval.",
+        "ci_high": "The upper end of the score's 95 % interval.",
+        "n": "How many rows have a score.",
+        "prompt_characters": "The length of its prompts without a row's own text.",
+        "calls": "Replies that it took.",
+    },
+    "Artifact": {
+        "artifact": "The version of this document.",
+        "promptc": "The version of promptc that wrote it.",
+        "name": "The spec's name.",
+        "base": "The way from this file's folder to the spec's, for the data and code that it names.",
+        "spec": "The resolved spec; `promptc schema spec` describes it.",
+        "candidate": "The texts that won.",
+        "formats": "The version of each predictor's prompt format.",
+        "trained_on": "Content digests of the rows that the search learned from.",
+        "chosen_on": "Content digests of the rows that the search chose by.",
+        "real_rows": "How many demonstrations are rows of the data.",
+    },
+    "Candidate": {
+        "predictors": "What each predictor says, by its name.",
+        "choices": "The choices among what the spec lists under tune.",
+    },
+    "PredictorTexts": {
+        "instructions": "What the model is told to do.",
+        "descriptions": "Descriptions of fields that differ from the spec's, by field.",
+        "demos": "Worked examples in the prompt.",
+        "model": "Another model than the step's; a name under models, or a litellm name.",
+    },
+    "Demo": {
+        "inputs": "The values that went in, by field.",
+        "outputs": "The values that came out, by field.",
+        "source": "Whether it stands in the data or was made by a program that passed.",
+        "row_id": "The row that it comes from.",
+    },
+    "Failure": {
+        "kind": "What failed: parse, constraint, truncated, refused and context are the program's own doing.",
+        "message": "Why, in words.",
+    },
+}
+"""What each field means, by the struct that it belongs to."""
+
+
+def schema_bytes(document: str) -> bytes:
+    """The schema of one document, indented, as it is printed. KeyError for a name that there is not."""
+    if document == "spec":
+        return resources.files("promptc.spec").joinpath("schema/spec.json").read_bytes()
+    schema = _SCHEMAS[document]()
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+def summary_schema() -> Schema:
+    """summary.json, and what `eval` and `optimize` print with --json: the same with the run directory."""
+    schema = _struct_schema("promptc summary", Summary)
+    place: Schema = {"type": "string", "description": "The run directory; only in what --json prints."}
+    return {**schema, "properties": {**schema["properties"], "run_directory": place}}
+
+
+def program_schema() -> Schema:
+    """compiled/program.json, the artifact."""
+    return _struct_schema("promptc program", Artifact)
+
+
+def prediction_schema() -> Schema:
+    """One line of what `promptc run` prints: the outputs, or why there are none."""
+    failure = _struct_schema("failure", Failure)
+    del failure["$schema"]
+    return {
+        "$schema": DRAFT,
+        "title": "promptc prediction",
+        "description": "One line of what `promptc run` prints, in the order of the rows.",
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "The row's id, or the digest of its content."},
+            "outputs": {
+                "type": "object",
+                "description": "The values that came out, by field; each valid against its field's type.",
+            },
+            "failure": failure,
+        },
+        "required": ["id"],
+        "oneOf": [{"required": ["outputs"]}, {"required": ["failure"]}],
+        "additionalProperties": False,
+    }
+
+
+_SCHEMAS: Mapping[str, Callable[[], Schema]] = {
+    "summary": summary_schema,
+    "program": program_schema,
+    "prediction": prediction_schema,
+}
+
+
+def _struct_schema(title: str, struct: type[msgspec.Struct]) -> Schema:
+    """The schema of a struct at the top level, with those of the structs within it as definitions."""
+    found = msgspec.json.schema(struct)
+    definitions = {name: _described(name, one) for name, one in found["$defs"].items()}
+    own = definitions.pop(struct.__name__)
+    return {"$schema": DRAFT, **own, "title": title, **({"$defs": definitions} if definitions else {})}
+
+
+def _described(name: str, schema: Schema) -> Schema:
+    """The schema of one struct with a sentence on each of its fields."""
+    meanings = _MEANINGS.get(name, {})
+    properties = {
+        field: {**one, "description": meanings[field]} if field in meanings else one
+        for field, one in schema.get("properties", {}).items()
+    }
+    sentence = " ".join(schema.get("description", "").split("\n\n")[0].split())
+    return {**schema, "description": sentence, "properties": properties}

@@ -1,0 +1,278 @@
+"""The report as GitHub Markdown, short enough for a comment on a pull request."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+from promptc.cli.reports.details import ReportDetails, is_search
+from promptc.cli.reports.diff import changes, shortened
+from promptc.cli.reports.facts import best_trials, gate_figures, next_commands, stopped, unpriced
+from promptc.cli.reports.figures import (
+    MISSING,
+    change,
+    count,
+    counted,
+    dollars,
+    interval,
+    measured,
+    probability,
+    score,
+    signed_interval,
+)
+from promptc.cli.reports.reading import MOST_NOTES, restated
+from promptc.cli.reports.scores import Line, telling
+from promptc.cli.reports.tallies import confusions, figure, scalars
+from promptc.cli.reports.verdict import verdict
+from promptc.cli.untrusted import one_line, visible
+from promptc.runners.summary import SplitSummary
+
+MOST_DIFF_LINES = 80
+MOST_CELL = 160
+
+_SIGNS = {"good": "✅", "neutral": "➖", "bad": "❌"}
+_GATES = {
+    "met": "✅ met",
+    "failed": "❌ failed",
+    "missing": "❌ no figure",
+    "not applicable": "➖ not applicable",
+}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:@-])")
+_REFERENCE = re.compile(r"(\\[@#]|\bGH\\-)(?=\w)")
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def markdown_report(details: ReportDetails) -> str:
+    """The whole report. It holds no time and no latency, so the same run always gives the same bytes."""
+    found = verdict(details.summary)
+    blocks = [
+        f"### {_SIGNS[found.mood]} promptc {escaped(details.title())}",
+        f"**{escaped(found.sentence, 2000)}**",
+        *_scores(details),
+        *_metrics(details),
+        *_slices(details),
+        *_tallies(details),
+        *_gates(details),
+        *_failures(details),
+        *_search(details),
+        *_cost(details),
+        *_prompt(details),
+        *_worst(details),
+        *_notes(details),
+        *_ending(details),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escaped(text: str, limit: int = MOST_CELL) -> str:
+    """Others' text as Markdown that shows exactly this: no cell, link, mention, emphasis, formula or tag of its own."""
+    safe = _SPECIAL.sub(r"\\\1", one_line(text, limit)).translate(_HTML)
+    # GitHub looks for mentions and issues in the finished page, where a backslash has long gone.
+    return _REFERENCE.sub(r"\1<!-- -->", safe)
+
+
+def code(text: str, limit: int = MOST_CELL) -> str:
+    """Others' text as a code span."""
+    flat = one_line(text, limit)
+    if not flat:
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{pad}{flat}{pad}{fence}"
+
+
+def cell(text: str, limit: int = MOST_CELL) -> str:
+    """Others' text as a code span inside a table, where a bar has to be escaped even in code."""
+    return code(text, limit).replace("|", "\\|")
+
+
+def fenced(lines: Iterable[str], language: str = "") -> str:
+    """Lines as a code block whose fence is longer than any inside."""
+    body = "\n".join(visible(line) for line in lines)
+    fence = "`" * max(3, max((len(run) for run in re.findall("`+", body)), default=0) + 1)
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A GitHub table; cells are already escaped."""
+    rule = ["---:" if number in right else "---" for number in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def folded(title: str, *blocks: str) -> str:
+    """Blocks behind a line that opens them; the line is HTML, in which Markdown means nothing."""
+    summary = html.escape(one_line(title, MOST_CELL))
+    return "\n\n".join((f"<details><summary>{summary}</summary>", *blocks, "</details>"))
+
+
+def _scores(details: ReportDetails) -> list[str]:
+    splits = details.splits()
+    if not splits:
+        return []
+    if not any(split.start is not None for _, split in splits):
+        return [
+            table(("split", "rows", "score"), [(n, count(s.n), measured(s)) for n, s in splits], right=(1,))
+        ]
+    rows = [_score_row(name, split) for name, split in splits]
+    return [table(("split", "rows", "start", "winner", "change", "p"), rows, right=(1,))]
+
+
+def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
+    before = measured(split.start) if split.start is not None else MISSING
+    found = split.improvement
+    if found is None:
+        return name, count(split.n), before, f"**{measured(split)}**", MISSING, MISSING
+    moved = f"**{change(found.difference)}** {signed_interval(found.ci_low, found.ci_high)}"
+    return name, count(split.n), before, measured(split), moved, probability(found.p)
+
+
+def _metrics(details: ReportDetails) -> list[str]:
+    for name, split in details.splits()[:1]:
+        if len(split.metrics) > 1:
+            before = split.start.metrics if split.start is not None else {}
+            lines = [Line(metric, before.get(metric), now) for metric, now in split.metrics.items()]
+            return [_lines(f"metric on {name}", lines)]
+    return []
+
+
+def _slices(details: ReportDetails) -> list[str]:
+    shown = []
+    for name, split in details.splits()[:1]:
+        before = split.start.slices if split.start is not None else {}
+        for column, figures in split.slices.items():
+            olds = before.get(column, {})
+            lines = [Line(value, olds.get(value), now) for value, now in figures.items()]
+            chosen = telling(lines)
+            block = _lines(f"{cell(column)} on {name}", chosen)
+            if len(chosen) < len(lines):
+                block += f"\n\nand {counted(len(lines) - len(chosen), 'more value')} in `summary.json`"
+            shown.append(block)
+    return shown
+
+
+def _lines(title: str, lines: Sequence[Line]) -> str:
+    if not any(line.before is not None for line in lines):
+        rows = [(cell(line.name), count(line.now.n), measured(line.now)) for line in lines]
+        return table((title, "rows", "score"), rows, right=(1,))
+    compared = [
+        (
+            cell(line.name),
+            count(line.now.n),
+            score(line.before.score if line.before is not None else None),
+            score(line.now.score),
+            change(line.change) + (" 🔻" if line.fell else ""),
+        )
+        for line in lines
+    ]
+    return table((title, "rows", "start", "winner", "change"), compared, right=(1, 2, 3, 4))
+
+
+def _tallies(details: ReportDetails) -> list[str]:
+    shown = []
+    for name, split in details.splits()[:1]:
+        for metric, tally in split.tallies.items():
+            parts = [f"{label} {figure(value)}" for label, value in scalars(tally).items()]
+            taken = [
+                f"{code(c.expected, 40)} → {code(c.predicted, 40)} ({count(c.rows)} of {count(c.support)})"
+                for c in confusions(tally)
+            ]
+            if taken:
+                parts.append(f"most often taken for another: {', '.join(taken)}")
+            if parts:
+                shown.append(f"{code(metric)} on {name}: {'; '.join(parts)}")
+    return shown
+
+
+def _gates(details: ReportDetails) -> list[str]:
+    rows = []
+    for gate in details.summary.gates:
+        value, distance = gate_figures(gate)
+        rows.append(
+            (cell(gate.text), value or MISSING, _GATES[gate.status] + (f" by {distance}" if distance else ""))
+        )
+    return [table(("gate", "figure", ""), rows, right=(1,))] if rows else []
+
+
+def _failures(details: ReportDetails) -> list[str]:
+    found = [
+        f"{name}: {', '.join(f'{count(number)} {kind}' for kind, number in split.failures.items())}"
+        for name, split in details.splits()
+        if split.failures
+    ]
+    return [f"**Failed rows** – {'; '.join(found)}"] if found else []
+
+
+def _search(details: ReportDetails) -> list[str]:
+    summary = details.summary
+    if not is_search(summary):
+        return []
+    rows = []
+    for trial in best_trials(summary):
+        won = summary.winner is not None and trial.number == summary.winner.number
+        rows.append(
+            (
+                f"{count(trial.number)}{' ⭐' if won else ''}",
+                cell(trial.origin, 40),
+                f"{score(trial.score)} {interval(trial.ci_low, trial.ci_high)}".strip(),
+                count(trial.prompt_characters) if trial.prompt_characters else MISSING,
+            )
+        )
+    reason = f", {stopped(summary.stop_reason)}" if summary.stop_reason else ""
+    title = f"Search: {summary.optimizer}, {counted(len(summary.trials), 'trial')}{reason}"
+    return (
+        [folded(title, table(("trial", "origin", "dev", "characters"), rows, right=(0, 3)))] if rows else []
+    )
+
+
+def _cost(details: ReportDetails) -> list[str]:
+    summary = details.summary
+    parts = [
+        f"{code(role, 40)} {counted(spent.calls, 'call')}, {counted(spent.tokens, 'token')}, {escaped(dollars(spent.usd))}"
+        for role, spent in summary.cost.items()
+    ]
+    unknown = unpriced(details)
+    if unknown:
+        parts.append(f"price unknown for {', '.join(map(code, unknown))}")
+    return [f"**Cost** – {'; '.join(parts)}"] if parts else []
+
+
+def _prompt(details: ReportDetails) -> list[str]:
+    if details.start is None or details.winner is None or details.start == details.winner:
+        return []
+    short = shortened(details.start, details.winner)
+    lines = [
+        line for name, part in changes(short.start, short.winner) for line in (f"@@ {name} @@", *part[1:])
+    ]
+    block = fenced(lines[:MOST_DIFF_LINES], "diff")
+    rest = len(lines) - MOST_DIFF_LINES
+    more = [f"{counted(rest, 'more line')} of the diff"] if rest > 0 else []
+    if short.hidden:
+        more.append(counted(short.hidden, "more demo"))
+    ends = [f"and {', '.join(more)} in `compiled/prompts.diff`"] if more else []
+    return [folded("What changed in the prompt", block, *ends)]
+
+
+def _worst(details: ReportDetails) -> list[str]:
+    rows = [
+        (
+            cell(row.id, 40),
+            cell(row.inputs),
+            cell(row.expected),
+            cell(row.got) if row.got else "no prediction",
+            "" if restated(row) else cell(row.reason),
+        )
+        for row in details.worst
+    ]
+    return [folded("Worst rows", table(("row", "input", "expected", "got", "why"), rows))] if rows else []
+
+
+def _notes(details: ReportDetails) -> list[str]:
+    notes = list(dict.fromkeys(details.summary.notes))[:MOST_NOTES]
+    return ["\n".join(f"- {escaped(note, 500)}" for note in notes)] if notes else []
+
+
+def _ending(details: ReportDetails) -> list[str]:
+    where = f"Run directory: {code(details.run_directory, 4096)}"
+    commands = next_commands(details)
+    return [where, fenced(commands, "sh")] if commands else [where]

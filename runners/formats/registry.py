@@ -1,0 +1,9 @@
+"""The prompt formats that come with promptc, by name."""
+
+from __future__ import annotations
+
+FORMATS: dict[str, str] = {
+    "chat": "promptc.runners.formats.chat:Chat",
+    "json": "promptc.runners.formats.json_object:Json",
+    "template": "promptc.runners.formats.template:Template",
+}

@@ -1,0 +1,99 @@
+"""A prompt's fixed part read once, and rows answered from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from promptc.runners.icl.account import account_of, is_account
+from promptc.runners.icl.case import Case, Lessons
+from promptc.runners.icl.draw import Draw
+from promptc.runners.icl.estimators import Estimator
+from promptc.runners.icl.free_prompt import read_free
+from promptc.runners.icl.prompt import Prompt, Row, is_fielded, read_fielded, read_row, row_index
+from promptc.runners.icl.proposal import is_proposal, propose
+from promptc.runners.icl.reply import written
+from promptc.runners.icl.rules import read_hints
+from promptc.runners.icl.teaching import Teacher
+from promptc.runners.icl.text import name_words
+from promptc.runners.icl.wanted import Label, Leaf, Listing, Node, Wanted
+from promptc.runners.models.request import Message
+
+
+class Prepared(msgspec.Struct, frozen=True, eq=False):
+    """A prompt with an estimator for each output that is neither an account nor a proposal."""
+
+    prompt: Prompt
+    lessons: Lessons
+    estimators: Mapping[str, Estimator]
+
+    def answer(self, row: Row, draw: Draw) -> str:
+        """The reply for one row."""
+        case = Case(row.inputs, self.lessons)
+        values: dict[str, Any] = {}
+        for name, estimator in self.estimators.items():
+            values[name] = estimator.guess(case, draw, _refused(name, row.refusals))
+        for wanted in self.prompt.outputs:
+            if is_proposal(wanted):
+                values[wanted.name] = propose(row.inputs, draw)
+            elif wanted.name not in values:
+                values[wanted.name] = account_of(case, self.lessons, self.estimators)
+        return written(self.prompt, {wanted.name: values[wanted.name] for wanted in self.prompt.outputs})
+
+
+def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """The messages before the row, the same for every row of a prompt, and those from the row on."""
+    if not is_fielded(messages):
+        return (), tuple(messages)
+    index = row_index(messages)
+    return tuple(messages[:index]), tuple(messages[index:])
+
+
+def prepare(prefix: Sequence[Message]) -> Prepared:
+    """Everything that the messages before the row teach."""
+    return _prepared(read_fielded(prefix))
+
+
+def answer(messages: Sequence[Message], prepared: Prepared | None, draw: Draw) -> str:
+    """The reply to the messages from the row on, or with `prepared` None to a prompt in a form of its own."""
+    if prepared is not None:
+        return prepared.answer(read_row(messages), draw)
+    prompt, row = read_free(messages)
+    return _prepared(prompt).answer(row, draw)
+
+
+def _prepared(prompt: Prompt) -> Prepared:
+    labels = [label for wanted in prompt.outputs for label in _labels(wanted.node)]
+    prose = [*prompt.prose.splitlines(), *(f"{label.name} {label.description}" for label in labels)]
+    known = frozenset(word for label in labels for word in name_words(label.name))
+    lessons = Lessons(prompt.demos, prose, known)
+    estimators = {
+        wanted.name: _estimator(wanted, prompt, lessons)
+        for wanted in prompt.outputs
+        if not is_proposal(wanted) and not is_account(wanted, prompt)
+    }
+    return Prepared(prompt, lessons, estimators)
+
+
+def _estimator(wanted: Wanted, prompt: Prompt, lessons: Lessons) -> Estimator:
+    names = [label.name for label in _labels(wanted.node)]
+    others = [other.name for other in prompt.outputs if other.name != wanted.name]
+    hints = read_hints(prompt.instructions, wanted.name, names, others)
+    subject = " ".join([*name_words(wanted.name), wanted.description])
+    values = [demo.outputs.get(wanted.name, msgspec.UNSET) for demo in prompt.demos]
+    return Teacher(lessons, hints, subject).estimator(wanted.node, values)
+
+
+def _labels(node: Node) -> tuple[Label, ...]:
+    if isinstance(node, Leaf):
+        return node.labels
+    inner = [node.item] if isinstance(node, Listing) else list(node.members.values())
+    return tuple(label for each in inner for label in _labels(each))
+
+
+def _refused(name: str, refusals: Sequence[str]) -> int:
+    """How many earlier answers were refused for this field: those that name it, or that name none."""
+    reasons = [refusal.partition("\n\n")[0] for refusal in refusals]
+    return sum(f"`{name}`" in reason or f"`{name}." in reason or "`" not in reason for reason in reasons)

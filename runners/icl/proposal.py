@@ -1,0 +1,2 @@
+def is_proposal(w): return False
+def propose(a,b): return ''

@@ -1,0 +1,27 @@
+"""Answers written in the way that the prompt asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from promptc.runners.icl.prompt import Prompt
+
+
+def written(prompt: Prompt, values: Mapping[str, Any]) -> str:
+    """The output values in order: marked sections, a JSON object, `name: value` lines, or the only value bare."""
+    if prompt.style == "json":
+        return json.dumps(values, ensure_ascii=False)
+    texts = {name: as_text(value) for name, value in values.items()}
+    if prompt.style == "markers":
+        sections = [f"[[ ## {name} ## ]]\n{text}" for name, text in texts.items()]
+        return "\n\n".join([*sections, f"[[ ## {prompt.end} ## ]]"])
+    if prompt.style == "lines":
+        return "\n".join(f"{name}: {text}" for name, text in texts.items())
+    return "\n".join(texts.values())
+
+
+def as_text(value: Any) -> str:
+    """A string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,65 @@
+"""The embedded transport: the in-context learner of promptc itself, without weights and without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from promptc.runners.icl.draw import Draw, effective_temperature
+from promptc.runners.icl.learner import Prepared, answer, prepare, split
+from promptc.runners.models.request import Completion, Message, Request, Usage
+
+SERVED_MODEL = "embedded/icl"
+FINGERPRINT = "icl-1"
+"""Changes with every change of the learner that can change a reply."""
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+class EmbeddedIcl:
+    """Answers from the request alone: messages, temperature and rollout; a pure function of them.
+
+    What the messages before the row teach is kept for the `prefixes` most recent prompts, since thousands of rows share
+    one. A token is a run of letters, digits and underscores, or a single other mark.
+    """
+
+    def __init__(self, prefixes: int = 32) -> None:
+        self._limit = prefixes
+        self._prepared: OrderedDict[tuple[Message, ...], tuple[Prepared, int]] = OrderedDict()
+
+    async def complete(self, request: Request) -> Completion:
+        """The reply, free of charge. Never fails: what it cannot do it does badly."""
+        # Answering is pure computation; between two rows the loop gets a turn.
+        await asyncio.sleep(0)
+        prefix, rest = split(request.messages)
+        prepared, tokens = self._recall(prefix) if prefix else (None, 0)
+        draw = Draw(request.messages, effective_temperature(request.params, request.rollout), request.rollout)
+        text = answer(rest, prepared, draw)
+        return Completion(
+            text=text,
+            usage=Usage(tokens + count_tokens(rest), len(_TOKEN.findall(text)), tokens),
+            cost=0.0,
+            served_model=SERVED_MODEL,
+            fingerprint=FINGERPRINT,
+        )
+
+    async def close(self) -> None:
+        """Forget the prompts."""
+        self._prepared.clear()
+
+    def _recall(self, prefix: tuple[Message, ...]) -> tuple[Prepared, int]:
+        found = self._prepared.get(prefix)
+        if found is None:
+            found = prepare(prefix), count_tokens(prefix)
+            self._prepared[prefix] = found
+            if len(self._prepared) > self._limit:
+                self._prepared.popitem(last=False)
+        self._prepared.move_to_end(prefix)
+        return found
+
+
+def count_tokens(messages: Sequence[Message]) -> int:
+    """Tokens of all messages' texts."""
+    return sum(len(_TOKEN.findall(message.content)) for message in messages)

@@ -1,0 +1,256 @@
+"""From a checked tree to the parts of a spec. What has been found wrong before is left out, not guessed."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import msgspec
+from promptc.spec.diagnostics import Findings
+from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
+from promptc.spec.files import Folder
+from promptc.spec.gates import parse_gate
+from promptc.spec.model import Budget, Check, DataSource, Gate, MetricUse, Model, RunSettings
+from promptc.spec.nodes import Node, Path, children, dotted, plain
+from promptc.spec.plugin import Plugin
+from promptc.spec.structure import Schema, whole_numbers
+from promptc.spec.type_text import TypeTextError
+
+METRIC_KEYS = ("name", "weight", "negate", "field", "expected", "when", "model")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
+
+Scope = dict[str, frozenset[str] | None]
+
+
+class Parts:
+    """Reads the parts of a spec that stand on their own. `broken` holds the paths of what does not fit the
+    grammar.
+    """
+
+    def __init__(
+        self, root: Node, *, folder: Folder, schema: Schema, findings: Findings, broken: frozenset[Path]
+    ) -> None:
+        self.root = root
+        self._folder = folder
+        self._schema = schema
+        self.findings = findings
+        self.broken = broken
+
+    def usable(self, path: Path) -> bool:
+        """True when nothing at the path or above it is wrong."""
+        return not any(path[: len(bad)] == bad for bad in self.broken)
+
+    def sound(self, path: Path) -> bool:
+        """True when nothing at the path, above or below it is wrong."""
+        return self.usable(path) and not any(bad[: len(path)] == path for bad in self.broken)
+
+    def at(self, key: str) -> Node | None:
+        """The value of a top-level key, None where it is missing or wrong."""
+        node: Node | None = self.root.value.get(key)
+        return node if node is not None and self.usable((key,)) else None
+
+    def entries(self, key: str) -> list[tuple[Path, Node]]:
+        """The entries of a top-level mapping or list in which nothing is wrong."""
+        node = self.at(key)
+        found = [((key, part), child) for part, child in children(node)] if node is not None else []
+        return [(path, child) for path, child in found if self.sound(path)]
+
+    def value(self, node: Node, path: Path) -> Any:
+        """The plain value without what is wrong in it, whole numbers as such."""
+        sound = self._sound(node, path)
+        schema: Any = self._schema
+        for part in path[:1]:
+            schema = self._schema["properties"][part]
+        return whole_numbers(sound, schema, self._schema) if len(path) == 1 else sound
+
+    def _sound(self, node: Node, path: Path) -> Any:
+        if isinstance(node.value, dict):
+            return {
+                key: self._sound(child, (*path, key))
+                for key, child in node.value.items()
+                if self.usable((*path, key))
+            }
+        if isinstance(node.value, list):
+            return [plain(child) for index, child in enumerate(node.value) if self.usable((*path, index))]
+        return node.value
+
+    def models(self) -> dict[str, Model]:
+        """Models by name. Under `model:` alone, a litellm name serves as the task model, too."""
+        models: dict[str, Model] = {}
+        section = whole_numbers(
+            {str(path[1]): plain(node) for path, node in self.entries("models")},
+            self._schema["properties"]["models"],
+            self._schema,
+        )
+        for path, node in self.entries("models"):
+            entry = section[str(path[1])]
+            tree = {"model": entry} if isinstance(entry, str) else entry
+            model = msgspec.convert(tree, Model, strict=False)
+            models[str(path[1])] = msgspec.structs.replace(model, position=node.key or node.position)
+        own = self.at("model")
+        if "task" not in models and own is not None and "/" in own.value and self.usable(("models",)):
+            models["task"] = Model(model=own.value, position=own.position)
+        return models
+
+    def data(self) -> DataSource:
+        """Where the rows come from, with absolute paths."""
+        node = self.at("data")
+        if node is None:
+            return DataSource()
+        place = node.key or node.position
+        if isinstance(node.value, str):
+            return DataSource(path=self._data_path(node, ("data",)), position=place)
+        tree = self.value(node, ("data",))
+        for key in ("path", "train", "dev", "test"):
+            if key in tree:
+                tree[key] = self._data_path(node.value[key], ("data", key))
+        if "rows" in tree:
+            tree["rows"] = plain(node.value["rows"])
+        if isinstance(tree.get("split"), dict):
+            tree["split"].pop("folds", None)
+            if not any(tree["split"].get(key, 1) for key in ("train", "dev", "test")):
+                self._error("all shares are 0: no row is left", node.value["split"], ("data", "split"))
+        self._check_sources(tree, node)
+        return msgspec.structs.replace(msgspec.convert(tree, DataSource, strict=False), position=place)
+
+    def _check_sources(self, tree: dict[str, Any], node: Node) -> None:
+        given = [key for key in ("path", "rows") if key in tree]
+        parts = [key for key in ("train", "dev", "test") if key in tree]
+        if len(given) > 1 or (given and parts):
+            names = " and ".join([*given, *parts])
+            hint = "name one file under path:, or files under train:, dev: and test:, or write rows:"
+            self._error(f"rows come from one place, and here are {names}", node, ("data",), hint)
+        if not given and not parts and not any(path[:1] == ("data",) for path in self.broken):
+            self._error(
+                "data: says nothing about where the rows are", node, ("data",), "add path: rows.jsonl"
+            )
+
+    def _data_path(self, node: Node, path: Path) -> str:
+        text: str = node.value
+        if _SCHEME.match(text) or "\0" in text:
+            hint = "data is read from local files: JSONL, CSV, Parquet"
+            self._error(f'"{text}" is not a path', node, path, hint)
+        return os.path.normpath(self._folder.origin(node.position.file) / os.path.expanduser(text))
+
+    def budget(self) -> Budget:
+        """Walls for the run."""
+        node = self.at("budget")
+        if node is None:
+            return Budget()
+        budget = msgspec.convert(self.value(node, ("budget",)), Budget, strict=False)
+        return msgspec.structs.replace(budget, position=node.key or node.position)
+
+    def run(self) -> RunSettings:
+        """How the run behaves."""
+        node = self.at("run")
+        if node is None:
+            return RunSettings()
+        return msgspec.convert(self.value(node, ("run",)), RunSettings, strict=False)
+
+    def gates(self) -> tuple[Gate, ...]:
+        """Promises about figures."""
+        gates = []
+        for path, node in self.entries("gates"):
+            try:
+                gates.append(parse_gate(node.value, node.position))
+            except TypeTextError as error:
+                place = node.inside(error.offset, error.length)
+                self.findings.error(error.message, place, path=dotted(path), hint=error.hint)
+        return tuple(gates)
+
+    def plugin(self, kind: str, node: Node, path: Path) -> Plugin:
+        """A plug-in as data. A name alone that needs parameters is an error."""
+        if isinstance(node.value, str):
+            plugin = Plugin(kind=kind, name=node.value, position=node.position)
+        else:
+            ((name, child),) = node.value.items()
+            schema = self._schema["$defs"][kind]["properties"].get(name)
+            params = whole_numbers(plain(child) or {}, schema, self._schema)
+            plugin = Plugin(kind=kind, name=name, params=params, position=child.key or node.position)
+        self._check_required(plugin, node, path)
+        return plugin
+
+    def _check_required(self, plugin: Plugin, node: Node, path: Path) -> None:
+        schema = self._schema["$defs"][plugin.kind]["properties"].get(plugin.name, {})
+        missing = [name for name in schema.get("required", ()) if name not in plugin.params]
+        if not missing:
+            return
+        examples = schema["properties"][missing[0]].get("examples", [""])
+        shown = msgspec.json.encode(examples[0]).decode()
+        self._error(
+            f'the {plugin.kind} "{plugin.name}" needs {" and ".join(missing)}',
+            node,
+            path,
+            f"write {plugin.name}: {{{missing[0]}: {shown}}}",
+        )
+
+    def metrics(self, scope: Scope) -> tuple[MetricUse, ...]:
+        """Metrics with what they are applied to. Every name is there once."""
+        uses = [self._metric(node, path, scope) for path, node in self.entries("metrics")]
+        return self._named(uses)
+
+    def _metric(self, node: Node, path: Path, scope: Scope) -> MetricUse:
+        plugin = self.plugin("metric", node, path)
+        own = {key: value for key, value in plugin.params.items() if key in METRIC_KEYS}
+        rest = {key: value for key, value in plugin.params.items() if key not in METRIC_KEYS}
+        if "when" in own:
+            where = (*path, plugin.name, "when")
+            self.expression(node.value[plugin.name].value["when"], where, scope)
+        if "weight" in own:
+            own["weight"] = float(own["weight"])
+        judged = {"plugin": msgspec.structs.replace(plugin, params=rest), "position": plugin.position}
+        return MetricUse(**{"name": "", **own, **judged})
+
+    def _named(self, uses: list[MetricUse]) -> tuple[MetricUse, ...]:
+        """A metric without a name is called like its plug-in, and by its field where that stands twice."""
+        kinds = [use.plugin.name for use in uses if not use.name]
+        named: list[MetricUse] = []
+        taken: set[str] = set()
+        for use in uses:
+            name = use.name or use.plugin.name
+            if not use.name and kinds.count(name) > 1 and use.field:
+                name = f"{name}_{use.field}"
+            if name in taken:
+                self.findings.error(
+                    f'two metrics are called "{name}"',
+                    use.position,
+                    path="metrics",
+                    hint="give one of them a name:",
+                )
+            taken.add(name)
+            named.append(msgspec.structs.replace(use, name=name))
+        return tuple(named)
+
+    def checks(self, scope: Scope | None) -> tuple[Check, ...]:
+        """What must hold of a reply."""
+        checks = []
+        for path, node in self.entries("assert"):
+            text = node if isinstance(node.value, str) else node.value["check"]
+            where = path if text is node else (*path, "check")
+            if self.expression(text, where, scope):
+                tree = {"check": node.value} if isinstance(node.value, str) else self.value(node, path)
+                check = msgspec.convert(tree, Check, strict=False)
+                checks.append(msgspec.structs.replace(check, position=text.position))
+        return tuple(checks)
+
+    def expression(self, node: Node, path: Path, scope: Scope | None) -> bool:
+        """Note what is wrong with an expression; True when nothing is. Without a scope, any name will do."""
+        try:
+            expression = compile_expression(node.value)
+        except ExpressionError as error:
+            wrong: ExpressionError | None = error
+        else:
+            wrong = wrong_reference(expression, scope) if scope is not None else None
+        if wrong is None:
+            return True
+        place = node.inside(wrong.offset, wrong.length)
+        self.findings.error(wrong.message, place, path=dotted(path), hint=wrong.hint)
+        return False
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A top-level list of texts."""
+        return tuple(node.value for _, node in self.entries(key))
+
+    def _error(self, message: str, node: Node, path: Path, hint: str = "") -> None:
+        self.findings.error(message, node.place, path=dotted(path), hint=hint)

@@ -1,0 +1,241 @@
+"""What a spec gets wrong although each part is well written: unknown names, figures that nothing makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from promptc.spec.diagnostics import Diagnostic, Findings, Position
+from promptc.spec.model import MODEL_ROLES, Gate, MetricUse, Spec
+from promptc.spec.suggest import closest, did_you_mean, listed
+
+SPLITS = ("train", "dev", "test", "all")
+WHOLE_PREDICTION = frozenset({"llm_judge", "python", "all", "any"})
+"""Metrics that judge all outputs together unless `field:` names one."""
+
+_COMPOSITES = frozenset({"all", "any"})
+
+
+def check_spec(spec: Spec, broken: frozenset[str] = frozenset()) -> tuple[Diagnostic, ...]:
+    """All findings. What depends on a top-level key in `broken`, which is wrong already, is not looked at."""
+    checker = _Checker(spec, broken)
+    checker.models()
+    checker.metrics()
+    checker.unread_outputs()
+    checker.objective()
+    checker.gates()
+    checker.data()
+    checker.texts()
+    return checker.findings.arranged()
+
+
+class _Checker:
+    """The checks, each of which looks at one thing."""
+
+    def __init__(self, spec: Spec, broken: frozenset[str]) -> None:
+        self._spec = spec
+        self._broken = broken
+        self._outputs = tuple(field.name for field in spec.outputs)
+        self.findings = Findings()
+
+    def _sound(self, *keys: str) -> bool:
+        return not self._broken & set(keys)
+
+    def _place(self, *paths: str) -> Position | None:
+        """The place of the first of these paths that the spec has; at the top, of the key."""
+        for path in paths:
+            if path in self._spec.positions:
+                return (
+                    self._spec.key_positions.get(path) if path.count(".") == 0 else self._spec.positions[path]
+                )
+        return Position(self._spec.source, 1, 1, 2)
+
+    def models(self) -> None:
+        """Names of models that are neither declared nor a provider's."""
+        if not self._sound("models", "model"):
+            return
+        if self._spec.steps and "task" not in self._spec.models:
+            self.findings.error(
+                "no model: nothing runs the program",
+                self._place("models", "version"),
+                path="models.task",
+                hint="add models: {task: openai/gpt-4.1-mini}, or embedded/icl to try promptc without one",
+            )
+        for step in self._spec.steps:
+            self._model(step.model, self._spec.positions.get("model"), "model")
+        for use in self._spec.metrics:
+            self._model(use.model, use.position, "metrics")
+        for role in self._spec.budget.roles:
+            if role not in (*MODEL_ROLES, *self._spec.models):
+                self.findings.error(
+                    f'no model is called "{role}"',
+                    self._spec.key_positions.get(f"budget.roles.{role}") or self._spec.budget.position,
+                    path=f"budget.roles.{role}",
+                    hint=did_you_mean(role, (*self._spec.models, *MODEL_ROLES)),
+                )
+        for name, model in self._spec.models.items():
+            if model.api_key is not None and model.api_key_command is not None:
+                self.findings.error(
+                    "api_key: and api_key_command: both give a key",
+                    model.position,
+                    path=f"models.{name}",
+                    hint="keep one",
+                )
+
+    def _model(self, name: str, position: Position | None, path: str) -> None:
+        known = tuple(dict.fromkeys((*self._spec.models, *MODEL_ROLES)))
+        if name in known or "/" in name:
+            return
+        near = closest(name, known)
+        self.findings.error(
+            f'no model is called "{name}"',
+            position,
+            path=path,
+            hint=f'did you mean "{near}"?' if near else "declare it under models:, or write provider/model",
+        )
+
+    def metrics(self) -> None:
+        """Fields that metrics name and the program has not, or that they should name."""
+        uses = self._spec.metrics
+        if self._spec.optimizer is not None and not uses and self._sound("metrics"):
+            self.findings.error(
+                "an optimizer needs metrics to know what is better",
+                self._spec.optimizer.position,
+                path="optimizer",
+                hint="add metrics: [exact_match]",
+            )
+        if uses and all(use.weight == 0 for use in uses) and self._sound("metrics"):
+            self.findings.error(
+                "every metric has weight 0: there is no score", uses[0].position, path="metrics"
+            )
+        if not self._outputs or not self._sound("fields", "signature"):
+            return
+        for index, use in enumerate(uses):
+            parts = [(use.plugin.name, use.plugin.params, use.field)]
+            for name, _, field in _with_parts(parts):
+                self._metric_field(name, field, use, f"metrics.{index}.{use.plugin.name}.field")
+
+    def _metric_field(self, name: str, field: str | None, use: MetricUse, path: str) -> None:
+        if field is not None and field not in self._outputs:
+            self.findings.error(
+                f'no output is called "{field}"',
+                self._spec.positions.get(path) or use.position,
+                path=path,
+                hint=did_you_mean(field, self._outputs),
+            )
+        if field is None and len(self._outputs) > 1 and name not in WHOLE_PREDICTION:
+            self.findings.error(
+                f'the metric "{name}" judges one output, and there are {len(self._outputs)}',
+                use.position,
+                path=path,
+                hint=f"write {name}: {{field: …}} with one of: {listed(self._outputs)}",
+            )
+
+    def unread_outputs(self) -> None:
+        """Outputs that no metric reads, which an optimizer is free to ruin."""
+        if not self._spec.metrics or not self._sound("metrics", "fields", "signature"):
+            return
+        read: set[str] = set()
+        for use in self._spec.metrics:
+            for name, _, field in _with_parts([(use.plugin.name, use.plugin.params, use.field)]):
+                if field is not None:
+                    read.add(field)
+                elif name not in _COMPOSITES or len(self._outputs) == 1:
+                    read.update(self._outputs)
+        for output in self._outputs:
+            if output not in read:
+                self.findings.warning(
+                    f'no metric reads the output "{output}"',
+                    self._spec.key_positions.get(f"fields.outputs.{output}")
+                    or self._place("signature", "fields"),
+                    path=f"fields.outputs.{output}",
+                    hint="nothing says whether it is right",
+                )
+
+    def objective(self) -> None:
+        """The one figure that counts has to be one that there is."""
+        if not self._sound("metrics", "objective"):
+            return
+        names = ["score", *(use.name for use in self._spec.metrics)]
+        for name in self._spec.objective:
+            if name not in names:
+                self.findings.error(
+                    f'no metric is called "{name}"',
+                    self._spec.positions.get("objective"),
+                    path="objective",
+                    hint=did_you_mean(name, names),
+                )
+
+    def gates(self) -> None:
+        """Figures that no run makes. Those of other commands are shown as not applicable, later."""
+        for gate in self._spec.gates:
+            for message, hint in self._wrong_gate(gate):
+                self.findings.error(message, gate.position, path="gates", hint=hint)
+
+    def _wrong_gate(self, gate: Gate) -> Iterator[tuple[str, str]]:
+        first, *rest = gate.path.split(".")
+        near = closest(first, SPLITS)
+        if first not in SPLITS and near is not None:
+            yield f'no part of the data is called "{first}"', f'did you mean "{near}"?'
+        if first not in SPLITS:
+            return
+        if not rest:
+            yield f"{first} is a part of the data, not a figure", f"write {first}.score"
+        if len(rest) > 1 and rest[0] == "metrics" and self._sound("metrics"):
+            names = [use.name for use in self._spec.metrics]
+            if not any(".".join(rest[1:]).startswith(name) for name in names):
+                yield f'no metric is called "{rest[1]}"', did_you_mean(rest[1], names)
+        if len(rest) > 1 and rest[0] == "slices" and self._sound("slices"):
+            columns = self._spec.slices
+            if not any(".".join(rest[1:]).startswith(column) for column in columns):
+                yield (
+                    f'"{rest[1]}" is not under slices:',
+                    did_you_mean(rest[1], columns) or f"add slices: [{rest[1]}]",
+                )
+
+    def data(self) -> None:
+        """A split of what is split already."""
+        source = self._spec.data
+        if source.train and source.dev and source.test and "data.split" in self._spec.positions:
+            self.findings.warning(
+                "split: has no effect: train, dev and test are files of their own",
+                self._spec.key_positions.get("data.split"),
+                path="data.split",
+            )
+
+    def texts(self) -> None:
+        """Instructions that are blank or lack what they are said to keep, and an optimizer without anything
+        to do.
+        """
+        for step in self._spec.steps:
+            text = step.signature.instructions
+            if "instructions" in self._spec.positions and not text and self._sound("instructions"):
+                self.findings.warning(
+                    "the instructions are empty", self._place("instructions"), path="instructions"
+                )
+            for sentence in step.keep:
+                if sentence not in text:
+                    self.findings.warning(
+                        f'the instructions do not say what is to be kept: "{sentence[:60]}"',
+                        self._place("keep", "instructions"),
+                        path="keep",
+                        hint="every proposal will have it, the start has not",
+                    )
+            if self._spec.optimizer is not None and len(step.freeze) == 3:
+                self.findings.warning(
+                    "freeze: leaves the optimizer nothing to change", self._place("freeze"), path="freeze"
+                )
+
+
+def _with_parts(
+    entries: Iterable[tuple[str, Mapping[str, Any], str | None]],
+) -> Iterator[tuple[str, Any, str | None]]:
+    """Each metric and the parts of composite ones, which judge the whole's field unless they name one."""
+    for name, params, field in entries:
+        yield name, params, field
+        if name not in _COMPOSITES:
+            continue
+        for entry in params.get("metrics", ()):
+            part, own = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+            own = own or {}
+            yield from _with_parts([(part, own, own.get("field") or field)])

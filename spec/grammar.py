@@ -1,0 +1,255 @@
+"""The grammar of a spec as a JSON Schema (draft 2020-12): what an editor completes and what `load` checks
+against.
+
+The plug-ins are not known here: who assembles the schema hands them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from promptc.spec import grammar_sections as sections
+from promptc.spec.grammar_types import (
+    Schema,
+    choice,
+    flag,
+    many,
+    named,
+    number,
+    refer,
+    text,
+    type_definitions,
+)
+from promptc.spec.nodes import Path
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = ("metric", "optimizer", "module", "format")
+"""The kinds of plug-in that a spec names by their parameters."""
+
+ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react", "best_of_n"), "format": ("xml", "two_step")}
+"""Plug-ins that the grammar has and this version has not."""
+
+
+class Later(msgspec.Struct, frozen=True):
+    """A key of the grammar that is not carried out yet. `unless` is the value that asks for nothing."""
+
+    path: Path
+    unless: Any = msgspec.UNSET
+
+
+LATER: tuple[Later, ...] = (
+    Later(("pipeline",)),
+    Later(("retrievers",)),
+    Later(("tools",)),
+    Later(("tune",)),
+    Later(("sweep",)),
+    Later(("promote",)),
+    Later(("run", "pass_rule")),
+    Later(("run", "record")),
+    Later(("run", "repeat"), 1),
+    Later(("run", "runner"), "local"),
+    Later(("data", "split", "folds")),
+    Later(("models", "*", "batch"), False),
+)
+
+
+def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mapping[str, Schema]) -> Schema:
+    """The whole schema. `plugins` maps a kind to names and the schemas of their parameters, which may refer
+    to `definitions`.
+    """
+    kinds = {kind: plugin(kind, plugins[kind], ANNOUNCED.get(kind, ())) for kind in KINDS}
+    return {
+        "$schema": DRAFT,
+        "title": "promptc spec",
+        "description": "What promptc compiles, measures and optimizes.",
+        "type": "object",
+        "properties": _top_level(),
+        "required": ["version"],
+        "additionalProperties": False,
+        "$defs": {
+            **type_definitions(),
+            "model": sections.model(),
+            "step": sections.step(),
+            "anyPlugin": _any_plugin(),
+            "longText": _long_text(),
+            **kinds,
+            **definitions,
+        },
+    }
+
+
+def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] = ()) -> Schema:
+    """A plug-in of a kind: its name, or a mapping from its one name to its parameters."""
+    later: dict[str, Schema] = {
+        name: {"type": ["object", "null"], "description": f"{name}.{sections.LATER}", "examples": [{}]}
+        for name in announced
+    }
+    known = {name: with_own_keys(kind, schema) for name, schema in entries.items()}
+    names = [*entries, *announced]
+    return {
+        "type": ["string", "object"],
+        "title": kind,
+        "description": f"A {kind}: its name, or a mapping from its name to its parameters.",
+        "if": {"type": "string"},
+        "then": {"enum": names, "title": kind},
+        "properties": {**known, **later},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+
+
+def with_own_keys(kind: str, schema: Schema) -> Schema:
+    """The parameters of a plug-in, and with a metric what every metric takes."""
+    if kind != "metric":
+        return schema
+    return {**schema, "properties": {**metric_keys(), **schema["properties"], **metric_keys()}}
+
+
+def metric_keys() -> dict[str, Schema]:
+    """What every entry under `metrics:` takes besides the metric's own parameters."""
+    return {
+        "name": text("What the figure is called.", "queue_right", pattern=sections.NAME, **{"$comment": sections.NAME_IN_WORDS}),
+        "weight": number("Its weight in the score; 0 is reported only.", 3, minimum=0),
+        "negate": flag("Count 1 minus the score."),
+        "field": text("The output field that is judged.", "queue", minLength=1),
+        "expected": text(
+            "The column that holds what is right; the field's name where it is not given.",
+            "answer",
+            minLength=1,
+        ),
+        "when": text(
+            "An expression over inputs, row and outputs; where it is false the metric abstains.",
+            "row.language == 'de'",
+            minLength=1,
+        ),
+        "model": text(
+            "The model that judges: a name under models:, or a litellm name.", "judge", minLength=1
+        ),
+    }
+
+
+def _any_plugin() -> Schema:
+    return {
+        "type": ["string", "object"],
+        "title": "plug-in",
+        "description": "A plug-in: its name, or a mapping from its name to its parameters.",
+        "minLength": 1,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": {"type": ["object", "null"]},
+    }
+
+
+def _long_text() -> Schema:
+    return {
+        "type": ["string", "object"],
+        "title": "text",
+        "description": "A text, or the file that holds it.",
+        "properties": {"file": text("The file, beside the spec.", "prompts/rubric.md", minLength=1)},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+
+
+def _top_level() -> dict[str, Schema]:
+    plugins = {"$ref": "#/$defs/anyPlugin"}
+    expression: Schema = {"type": "string", "minLength": 1}
+    return {
+        "version": {
+            "type": "integer",
+            "const": 1,
+            "description": "The version of the grammar.",
+            "examples": [1],
+        },
+        "extends": text("Another file with defaults; maps merge, lists replace.", "shared.yaml", minLength=1),
+        "name": text(
+            "The name of the program, and of its run directories.",
+            "support-triage",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$",
+            **{"$comment": "letters, digits, dots, dashes and underscores, at most 80"},
+        ),
+        "description": refer("longText", "What the program is for.", "Routes support tickets."),
+        "models": sections.models(),
+        "data": sections.data(),
+        "fields": sections.fields(),
+        "signature": sections.signature(),
+        "pipeline": many(
+            "Several steps." + sections.LATER,
+            {"$ref": "#/$defs/step"},
+            [{"step": "answer", "signature": "a -> b"}],
+            minItems=1,
+        ),
+        "inputs": named(
+            "What goes into a pipeline.", {"$ref": "#/$defs/field"}, {"question": {"type": "string"}}
+        ),
+        "outputs": named(
+            "What comes out of a pipeline, by expressions.",
+            expression,
+            {"answer": "first(shorten.short, answer.answer)"},
+        ),
+        "retrievers": named(
+            "Where steps find passages." + sections.LATER,
+            plugins,
+            {"handbook": {"bm25": {"documents": "corpus.jsonl"}}},
+        ),
+        "tools": named(
+            "What a model may call." + sections.LATER,
+            plugins,
+            {"search": {"python": {"function": "tools.py:search"}}},
+        ),
+        **sections.step_keys(),
+        "module": refer(
+            "module",
+            "The strategy that carries the signature out; predict where it is not given.",
+            "chain_of_thought",
+        ),
+        "metrics": many("What judges a prediction.", {"$ref": "#/$defs/metric"}, ["exact_match"], minItems=1),
+        "objective": {
+            "type": ["string", "array"],
+            "title": "objective",
+            "description": "The metric that is maximized instead of the weighted mean. "
+            "A list of several is not available yet in this version.",
+            "examples": ["exact_match"],
+            "items": {"type": "string", "minLength": 1},
+            "minItems": 1,
+            "minLength": 1,
+            "uniqueItems": True,
+        },
+        "slices": many(
+            "Columns whose values get figures of their own.", expression, ["language"], uniqueItems=True
+        ),
+        "optimizer": refer("optimizer", "What searches for a better prompt.", "labeled_few_shot"),
+        "tune": named(
+            "Choices that the optimizer makes." + sections.LATER,
+            {"type": "array", "minItems": 1},
+            {"search.k": [2, 4, 8]},
+        ),
+        "budget": sections.budget(),
+        "gates": many(
+            "Promises about figures: a path, a comparison, a number.",
+            expression,
+            ["test.score >= 0.80"],
+            uniqueItems=True,
+        ),
+        "sweep": named(
+            "Values whose every combination is a run." + sections.LATER,
+            {"type": "array", "minItems": 1},
+            {"models.task": ["openai/gpt-4.1-mini"]},
+        ),
+        "run": sections.run(),
+        "promote": {
+            "type": ["string", "object"],
+            "description": "Where the artifact is copied to when the verdict allows." + sections.LATER,
+            "examples": ["prompts/triage.json"],
+            "minLength": 1,
+            "properties": {
+                "path": text("The file in the repository.", "prompts/triage.json", minLength=1),
+                "when": choice("What the verdict has to be.", "improved", "gates"),
+            },
+            "required": ["path"],
+            "additionalProperties": False,
+        },
+    }

@@ -1,0 +1,194 @@
+"""From the text of a spec to a Spec, with everything that is wrong in it at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path as FilePath
+
+import msgspec
+from promptc.spec.building import Parts
+from promptc.spec.check import check_spec
+from promptc.spec.diagnostics import Diagnostic, Findings, Position, arrange
+from promptc.spec.environment import resolve_environment
+from promptc.spec.errors import UsageError
+from promptc.spec.extends import Extender
+from promptc.spec.files import Folder
+from promptc.spec.includes import Includer
+from promptc.spec.later import refuse_later
+from promptc.spec.model import Spec
+from promptc.spec.nodes import Node, dotted, walk
+from promptc.spec.overrides import named, override_all
+from promptc.spec.program import metric_scope, read_signature, read_step
+from promptc.spec.references import References
+from promptc.spec.resolved import resolved_tree
+from promptc.spec.structure import Schema, check_structure, describe
+from promptc.spec.tree import parse
+from promptc.spec.types import TypeBuilder
+
+Loaded = tuple[Spec | None, tuple[Diagnostic, ...]]
+
+
+def committed_schema() -> Schema:
+    """The JSON Schema of a spec, as it comes with promptc."""
+    content = resources.files("promptc.spec").joinpath("schema/spec.json").read_bytes()
+    schema: Schema = msgspec.json.decode(content)
+    return schema
+
+
+def load(
+    text: str | bytes,
+    *,
+    file: str,
+    base: FilePath,
+    schema: Schema | None = None,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """The spec, and all findings; None instead of the spec when one of them is an error.
+
+    `file` is how messages call the text, `base` the folder against which its paths are resolved, `overrides`
+    what `--set` says, `environment` what `${env:NAME}` refers to. The default schema is the committed one.
+    """
+    findings = Findings()
+    document, found = parse(text, file)
+    findings.extend(found)
+    spec = None
+    if document is not None and _is_mapping(document.root, findings):
+        folder = Folder(base, os.path.dirname(file) if not file.startswith("<") else "")
+        reading = _Reading(folder, file, schema or committed_schema(), findings)
+        spec = reading.spec(document.root, overrides, environment or {})
+    diagnostics = arrange(named(item) for item in findings.arranged())
+    if spec is None or findings.failed:
+        return None, diagnostics
+    return spec, diagnostics
+
+
+def load_file(
+    path: FilePath,
+    *,
+    schema: Schema | None = None,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """The spec in a file. UsageError when it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    return load(
+        content, file=str(path), base=path.parent, schema=schema, overrides=overrides, environment=environment
+    )
+
+
+def read_sources(diagnostics: Iterable[Diagnostic], known: Mapping[str, str]) -> dict[str, str]:
+    """The texts of the files in which diagnostics stand, to show their lines; `known` is at hand already."""
+    sources = dict(known)
+    for diagnostic in diagnostics:
+        name = diagnostic.position.file if diagnostic.position is not None else ""
+        if not name or name in sources:
+            continue
+        try:
+            sources[name] = FilePath(name).read_bytes().decode("utf-8", errors="replace")
+        except (OSError, ValueError):
+            sources[name] = ""
+    return sources
+
+
+class _Reading:
+    """One spec on its way from tree to Spec."""
+
+    def __init__(self, folder: Folder, file: str, schema: Schema, findings: Findings) -> None:
+        self._folder = folder
+        self._file = file
+        self._schema = schema
+        self._findings = findings
+
+    def spec(self, root: Node, overrides: Sequence[str], environment: Mapping[str, str]) -> Spec | None:
+        """Extend, override, check the structure, resolve what stands elsewhere, and build."""
+        extender = Extender(self._folder, self._findings)
+        own = self._folder.base.resolve() / os.path.basename(self._file)
+        first = [text for text in overrides if text.partition("=")[0].strip() == "extends"]
+        rest = [text for text in overrides if text not in first]
+        extended = extender.extend(override_all(root, first, self._findings), own)
+        root = override_all(extended, rest, self._findings)
+        broken = frozenset(check_structure(root, self._schema, self._findings))
+        includer = Includer(self._folder, self._findings)
+        resolved = resolve_environment(includer.include(root, broken), environment, self._findings)
+        references = References(self._folder)
+        parts = Parts(
+            resolved, folder=self._folder, schema=self._schema, findings=self._findings, broken=broken
+        )
+        spec = self._build(parts, TypeBuilder(references, self._findings), root)
+        if spec is None:
+            return None
+        files = {**extender.files, **includer.files, **references.files}
+        spec = msgspec.structs.replace(spec, files=dict(sorted(files.items())))
+        return msgspec.structs.replace(spec, resolved=resolved_tree(spec))
+
+    def _build(self, parts: Parts, types: TypeBuilder, written: Node) -> Spec | None:
+        """Every part, also where others are wrong, so that all findings come at once."""
+        later = refuse_later(parts)
+        signature = None if later else read_signature(parts, types)
+        name, optimizer = parts.at("name"), parts.at("optimizer")
+        description, objective = parts.at("description"), parts.at("objective")
+        spec = Spec(
+            version=1,
+            name=name.value if name is not None else self._default_name(),
+            description=description.value.strip() if description is not None else "",
+            base=str(self._folder.base.resolve()),
+            source=self._file,
+            models=parts.models(),
+            data=parts.data(),
+            inputs=signature.inputs if signature is not None else (),
+            outputs=signature.outputs if signature is not None else (),
+            steps=() if later else (read_step(parts, signature),),
+            metrics=parts.metrics(metric_scope(signature)),
+            objective=_objective(objective),
+            slices=parts.texts("slices"),
+            optimizer=parts.plugin("optimizer", optimizer, ("optimizer",))
+            if optimizer is not None and parts.sound(("optimizer",))
+            else None,
+            budget=parts.budget(),
+            gates=parts.gates(),
+            run=parts.run(),
+            positions=_positions(written),
+            key_positions=_key_positions(written),
+        )
+        if later:
+            return None
+        self._findings.extend(check_spec(spec, frozenset(str(path[0]) for path in parts.broken if path)))
+        return spec if signature is not None else None
+
+    def _default_name(self) -> str:
+        """The file's name, or its folder's where the file is called as files of promptc are."""
+        stem = os.path.basename(self._file).partition(".")[0]
+        name = self._folder.base.resolve().name if stem in ("promptc", "spec", "", "program") else stem
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80] or "program"
+
+
+def _is_mapping(root: Node, findings: Findings) -> bool:
+    if isinstance(root.value, dict):
+        return True
+    findings.error(
+        f"a spec is a mapping of keys, found {describe(root.value)} at the top",
+        root.position,
+        hint="start with version: 1",
+    )
+    return False
+
+
+def _objective(node: Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    return (node.value,) if isinstance(node.value, str) else tuple(child.value for child in node.value)
+
+
+def _positions(root: Node) -> dict[str, Position]:
+    return {dotted(path): node.position for path, node in walk(root) if path}
+
+
+def _key_positions(root: Node) -> dict[str, Position]:
+    return {dotted(path): node.key for path, node in walk(root) if path and node.key is not None}

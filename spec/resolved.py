@@ -1,0 +1,137 @@
+"""A spec as a plain tree again: complete, in one form, with defaults left out and credentials unresolved.
+
+What `load` reads from it says the same as the spec. `spec.resolved.yaml` shows it, artifacts hold it, and a
+run's identity is computed from it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from promptc.spec.fields import Field, Signature
+from promptc.spec.model import Budget, Check, DataSource, MetricUse, Model, Spec, Step
+from promptc.spec.plugin import Plugin
+from promptc.spec.program import STEP
+
+Tree = dict[str, Any]
+
+
+def resolved_tree(spec: Spec) -> Tree:
+    """The tree with its keys in the order of the grammar."""
+    tree: Tree = {"version": spec.version, "name": spec.name}
+    tree |= _given("description", spec.description)
+    tree |= _given("models", {name: _model(model) for name, model in spec.models.items()})
+    tree |= _given("data", _data(spec.data, spec.base))
+    for step in spec.steps:
+        tree |= _step(step)
+    tree |= _given("metrics", [_metric(use) for use in spec.metrics])
+    tree |= _given("objective", list(spec.objective))
+    tree |= _given("slices", list(spec.slices))
+    tree |= _given("optimizer", _plugin(spec.optimizer) if spec.optimizer is not None else None)
+    tree |= _given("budget", _budget(spec.budget))
+    tree |= _given("gates", [gate.text for gate in spec.gates])
+    tree |= _given("run", _different(spec.run))
+    return tree
+
+
+def _given(key: str, value: Any) -> Tree:
+    """The key, unless there is nothing to say."""
+    return {} if value in (None, "", [], {}, ()) else {key: value}
+
+
+def _different(value: msgspec.Struct) -> Tree:
+    """The fields of a struct that are not at their defaults, without its position."""
+    tree = {}
+    for field in msgspec.structs.fields(value):
+        one = getattr(value, field.name)
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        if field.name != "position" and one != default:
+            tree[field.name] = (
+                _different(one) if isinstance(one, msgspec.Struct) else msgspec.to_builtins(one)
+            )
+    return tree
+
+
+def _model(model: Model) -> str | Tree:
+    tree = _different(model)
+    return model.model if tree.keys() == {"model"} else tree
+
+
+def _data(source: DataSource, base: str) -> Tree:
+    tree = _different(source)
+    for key in ("path", "train", "dev", "test"):
+        if key in tree:
+            tree[key] = _relative(tree[key], base)
+    return tree
+
+
+def _relative(path: str, base: str) -> str:
+    """Seen from the spec's folder, so that the tree is the same wherever the folder lies; unless they share
+    nothing.
+    """
+    if os.path.commonpath([path, base]) == os.path.sep:
+        return path
+    return os.path.relpath(path, base)
+
+
+def _step(step: Step) -> Tree:
+    tree: Tree = {"fields": _fields(step.signature)}
+    tree |= _given("instructions", step.signature.instructions)
+    tree |= _given("demos", step.demos if isinstance(step.demos, str) else list(step.demos or ()))
+    tree |= _given("keep", list(step.keep))
+    tree |= _given("freeze", list(step.freeze))
+    tree |= _given(
+        "module", _plugin(step.module) if step.module.name != "predict" or step.module.params else None
+    )
+    tree |= _given(
+        "format", _plugin(step.format) if step.format.name != "chat" or step.format.params else None
+    )
+    tree |= _given("model", step.model if step.model != "task" else None)
+    tree |= _given("assert", [_check(check) for check in step.checks])
+    return tree | ({} if step.name == STEP else {"step": step.name})
+
+
+def _fields(signature: Signature) -> Tree:
+    return {
+        "inputs": {field.name: _field(field) for field in signature.inputs},
+        "outputs": {field.name: _field(field) for field in signature.outputs},
+    }
+
+
+def _field(field: Field) -> Tree:
+    tree: Tree = dict(field.schema)
+    if any(field.labels.values()):
+        tree["enum"] = dict(field.labels)
+        if None in field.schema["enum"]:
+            tree["nullable"] = True
+    tree |= _given("description", field.description)
+    if field.default is not msgspec.UNSET:
+        tree["default"] = field.default
+    return tree
+
+
+def _check(check: Check) -> str | Tree:
+    tree = _different(check)
+    return check.check if tree.keys() == {"check"} else tree
+
+
+def _metric(use: MetricUse) -> str | Tree:
+    own = _different(use)
+    del own["plugin"]
+    if own["name"] == use.plugin.name:
+        del own["name"]
+    params = {**own, **use.plugin.params}
+    return {use.plugin.name: params} if params else use.plugin.name
+
+
+def _plugin(plugin: Plugin) -> str | Tree:
+    return {plugin.name: plugin.params} if plugin.params else plugin.name
+
+
+def _budget(budget: Budget) -> Tree:
+    tree = _different(budget)
+    if "roles" in tree:
+        tree["roles"] = {name: _different(role) for name, role in budget.roles.items()}
+    return tree

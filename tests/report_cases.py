@@ -1,0 +1,392 @@
+"""Runs as a report meets them: a triage search that found something, an evaluation with failures, and hostile text.
+
+The figures belong together: intervals are around their means, trials and splits agree, gates are held against them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from promptc.cli.reports.details import ReportDetails, WorstRow
+from promptc.runners.candidate import Candidate, Demo, PredictorTexts
+from promptc.runners.models.request import Usage
+from promptc.runners.models.statistics import ModelFigures
+from promptc.runners.summary import (
+    Figure,
+    GateResult,
+    Improvement,
+    RoleCost,
+    SplitSummary,
+    Summary,
+    TrialLine,
+    VerdictLine,
+)
+from promptc.runners.timing import Timing
+
+QUEUES = ("account", "billing", "contract", "metering", "moving", "outage")
+
+
+def figure(score: float, low: float, high: float, n: int) -> Figure:
+    return Figure(score=score, ci_low=low, ci_high=high, n=n)
+
+
+def split(score: float, low: float, high: float, n: int, **rest: object) -> SplitSummary:
+    return msgspec.convert(
+        {"score": score, "ci_low": low, "ci_high": high, "n": n, "rows": n, "cost": 0.0, **msgspec.to_builtins(rest)},
+        SplitSummary,
+    )
+
+
+def confusion(wrong: dict[tuple[str, str], int], right: int) -> dict[str, dict[str, int]]:
+    matrix: dict[str, dict[str, int]] = {queue: {queue: right} for queue in QUEUES}
+    for (expected, predicted), rows in wrong.items():
+        matrix[expected][predicted] = rows
+    return matrix
+
+
+def timing(**rest: object) -> Timing:
+    known = {
+        "seconds": 41.3,
+        "rows": 108,
+        "rows_per_second": 83.7,
+        "calls": 2412,
+        "replayed": 0,
+        "cache_hits": 0,
+        "paid_calls": 2412,
+        "paid_usd": 0.0,
+        "retries": 0,
+    }
+    return msgspec.convert({**known, **rest}, Timing)
+
+
+def model_figures(**rest: object) -> ModelFigures:
+    known = {
+        "calls": 900,
+        "attempts": 914,
+        "cache_hits": 0,
+        "shared": 0,
+        "retries": {"rate_limit": 14},
+        "failures": {},
+        "mean_latency": 0.9,
+        "median_latency": 0.8,
+        "p95_latency": 2.4,
+        "paid": Usage(),
+        "paid_usd": 0.0,
+        "unpriced": 0,
+        "served_models": {"gpt-4.1-mini-2025-04-14": 900},
+        "dropped_params": (),
+    }
+    return ModelFigures(**{**known, **rest})
+
+
+START = Candidate(
+    predictors={"answer": PredictorTexts(instructions="Route the message to the queue that can solve it.")}
+)
+
+DEMOS = (
+    Demo(
+        inputs={
+            "message": "Is it possible to get the invoice on the 20th rather than the 1st? My pension arrives mid month. "
+            "If the due date moves too, even better, then the debit wouldn't bounce."
+        },
+        outputs={"queue": "billing"},
+        row_id="t002",
+    ),
+    Demo(
+        inputs={
+            "message": "Seit gestern Abend ist die ganze Straße dunkel, nur die Laternen brennen noch. Wann kommt der Strom "
+            "zurück? Die Tiefkühltruhe taut schon."
+        },
+        outputs={"reasoning": "A whole street without power is a fault in the grid.", "queue": "outage"},
+        source="bootstrapped",
+        row_id="t031",
+    ),
+    Demo(
+        inputs={"message": "On déménage le 3 juin.\nQue faut-il faire pour le compteur de l'ancien appartement ?"},
+        outputs={"queue": "moving"},
+        row_id="t047",
+    ),
+    Demo(inputs={"message": "Passwort vergessen, der Link läuft sofort ab"}, outputs={"queue": "account"}, row_id="t060"),
+    Demo(inputs={"message": "me bajáis la cuota mensual?"}, outputs={"queue": "billing"}, row_id="t004"),
+)
+
+WINNER = Candidate(
+    predictors={
+        "answer": PredictorTexts(
+            instructions="Route the message to the queue that can solve it.\n"
+            "A meter that is read or estimated wrongly goes to metering, even when the bill is what looks wrong.",
+            descriptions={"queue": "the one queue whose people can act on the message"},
+            demos=DEMOS,
+        )
+    }
+)
+
+
+def start_test() -> SplitSummary:
+    wrong = {
+        ("billing", "contract"): 14,
+        ("metering", "billing"): 11,
+        ("moving", "contract"): 9,
+        ("outage", "metering"): 7,
+        ("account", "billing"): 6,
+        ("contract", "billing"): 12,
+    }
+    return split(
+        0.454,
+        0.363,
+        0.548,
+        108,
+        metrics={"exact_match": figure(0.454, 0.363, 0.548, 108), "calibrated": figure(0.61, 0.55, 0.67, 108)},
+        tallies={"exact_match": {"accuracy": 0.454, "macro_f1": 0.431, "confusion": confusion(wrong, 8)}},
+        slices={
+            "language": {
+                "de": figure(0.417, 0.245, 0.612, 24),
+                "en": figure(0.481, 0.353, 0.612, 54),
+                "es": figure(0.625, 0.306, 0.863, 8),
+                "fr": figure(0.364, 0.198, 0.570, 22),
+            }
+        },
+        failures={"parse": 6},
+        reasks=11,
+        input_tokens=31_204,
+        output_tokens=1_490,
+    )
+
+
+def winner_test() -> SplitSummary:
+    wrong = {("billing", "contract"): 7, ("metering", "billing"): 6, ("moving", "contract"): 4, ("outage", "moving"): 2}
+    return msgspec.structs.replace(
+        split(
+            0.787,
+            0.701,
+            0.854,
+            108,
+            metrics={"exact_match": figure(0.787, 0.701, 0.854, 108), "calibrated": figure(0.744, 0.69, 0.79, 108)},
+            tallies={"exact_match": {"accuracy": 0.787, "macro_f1": 0.774, "confusion": confusion(wrong, 14)}},
+            slices={
+                "language": {
+                    "de": figure(0.833, 0.641, 0.933, 24),
+                    "en": figure(0.815, 0.692, 0.896, 54),
+                    "es": figure(0.500, 0.215, 0.785, 8),
+                    "fr": figure(0.773, 0.566, 0.899, 22),
+                }
+            },
+            failures={"parse": 1},
+            reasks=2,
+            input_tokens=148_733,
+            output_tokens=1_502,
+        ),
+        start=start_test(),
+        improvement=Improvement(
+            difference=0.333, ci_low=0.231, ci_high=0.435, p=0.0000004, wins=42, ties=60, losses=6
+        ),
+    )
+
+
+def winner_dev() -> SplitSummary:
+    return msgspec.structs.replace(
+        split(0.827, 0.746, 0.886, 110, failures={"parse": 1}),
+        start=split(0.464, 0.373, 0.557, 110, failures={"parse": 5}),
+        improvement=Improvement(
+            difference=0.364, ci_low=0.264, ci_high=0.464, p=0.0000001, wins=45, ties=60, losses=5
+        ),
+    )
+
+
+def trial(number: int, origin: str, score: float | None, characters: int) -> TrialLine:
+    low, high = (None, None) if score is None else (max(score - 0.08, 0.0), min(score + 0.07, 1.0))
+    return TrialLine(
+        number=number,
+        candidate=f"{number:02d}f3a9c1d2e4",
+        origin=origin,
+        score=score,
+        ci_low=low,
+        ci_high=high,
+        n=110,
+        prompt_characters=characters,
+        calls=112,
+    )
+
+
+def triage() -> ReportDetails:
+    """A search on the embedded model that found a significantly better prompt."""
+    trials = (
+        trial(0, "start", 0.464, 412),
+        trial(1, "labeled", 0.691, 4_102),
+        trial(2, "bootstrapped, seed 1", 0.745, 3_877),
+        trial(3, "bootstrapped, seed 2", 0.709, 4_410),
+        trial(4, "bootstrapped, seed 3", None, 4_210),
+        trial(5, "bootstrapped, seed 4", 0.827, 4_388),
+        trial(6, "bootstrapped, seed 5", 0.764, 4_012),
+        trial(7, "bootstrapped, seed 6", 0.782, 4_301),
+    )
+    summary = Summary(
+        command="optimize",
+        name="support-triage",
+        identity="9b1c2d3e4f50",
+        optimizer="bootstrap_random_search",
+        stop_reason="budget",
+        exit_code=0,
+        dev=winner_dev(),
+        test=winner_test(),
+        gates=(
+            GateResult(text="test.score >= 0.75", value=0.787, status="met"),
+            GateResult(text="test.improvement.ci_low > 0", value=0.231, status="met"),
+            GateResult(text="all.score >= 0.9", value=None, status="not applicable"),
+        ),
+        cost={
+            "proposer": RoleCost(calls=12, tokens=41_222, usd=0.3127),
+            "task": RoleCost(calls=2_400, tokens=812_331, usd=0.0),
+        },
+        calls=2_412,
+        tokens=853_553,
+        usd=0.3127,
+        trials=trials,
+        winner=trials[5],
+        notes=(
+            "2 rows are the same as an earlier one and stay in its split",
+            "dev and train were cut from tickets.jsonl by queue",
+        ),
+    )
+    return ReportDetails(
+        summary=summary,
+        spec_name="support-triage",
+        run_directory="runs/support-triage-optimize-9b1c2d3e4f50",
+        start=START,
+        winner=WINNER,
+        worst=(
+            WorstRow(
+                id="t112",
+                score=0.0,
+                inputs="my landlord reads the meter himself and gives me a number that is 400 kWh above what I see. "
+                "who do I have to send my own photo to?",
+                expected="metering",
+                got="",
+                reason="parse: the reply has no section [[ queue ]]; asked again twice",
+            ),
+            WorstRow(
+                id="t087",
+                score=0.0,
+                inputs="Votre estimation est très au-dessus de ce qu'indique le compteur. J'envoie une photo de l'index "
+                "chaque automne et chaque fois vous l'ignorez. Merci de prendre le vrai chiffre.",
+                expected="metering",
+                got="billing",
+                reason='expected "metering", got "billing"',
+            ),
+        ),
+        timing=timing(paid_usd=0.3127),
+    )
+
+
+def start_won() -> ReportDetails:
+    """A search that found nothing better."""
+    details = triage()
+    summary = details.summary
+    none = Improvement(difference=0.0, ci_low=0.0, ci_high=0.0, p=1.0, ties=108)
+    return msgspec.structs.replace(
+        details,
+        winner=START,
+        worst=(),
+        summary=msgspec.structs.replace(
+            summary,
+            stop_reason="finished",
+            winner=summary.trials[0],
+            trials=summary.trials[:2],
+            gates=(),
+            dev=msgspec.structs.replace(winner_dev().start, start=winner_dev().start, improvement=none),
+            test=msgspec.structs.replace(start_test(), start=start_test(), improvement=none),
+        ),
+    )
+
+
+def failing_eval() -> ReportDetails:
+    """An evaluation of a nested extraction on a paid model, with failures, a missed gate and an unknown price."""
+    fields = {
+        "customer.name": {"score": 0.94, "rows": 139},
+        "items.price": {"score": 0.7996, "rows": 139},
+        "items.quantity": {"score": 0.88, "rows": 137},
+    }
+    dev = split(
+        0.7996,
+        0.742,
+        0.851,
+        139,
+        rows=150,
+        metrics={"json_fields": figure(0.7996, 0.742, 0.851, 139), "polite": figure(0.91, 0.88, 0.94, 131)},
+        tallies={"json_fields": {"fields": fields}},
+        slices={
+            "source": {
+                name: figure(score, max(score - 0.2, 0), min(score + 0.15, 1), n)
+                for name, score, n in (
+                    ("chat", 0.81, 41),
+                    ("email", 0.83, 38),
+                    ("fax", 0.38, 4),
+                    ("forum", 0.70, 9),
+                    ("letter", 0.84, 12),
+                    ("phone note", 0.79, 11),
+                    ("sms", 0.66, 9),
+                    ("social", 0.77, 6),
+                    ("voicemail", 0.55, 5),
+                    ("web form", 0.90, 4),
+                )
+            }
+        },
+        failures={"parse": 4, "provider": 9, "timeout": 2, "truncated": 1},
+        unscored=11,
+        reasks=23,
+        cost=None,
+    )
+    message = "dev: 11 of 150 rows have no score (4 parse, 9 provider, 2 timeout, 1 truncated), more than 2%"
+    summary = Summary(
+        command="eval",
+        name="order-extract",
+        identity="0a1b2c3d4e5f",
+        exit_code=6,
+        verdicts=(
+            VerdictLine(code=6, message=message),
+            VerdictLine(code=1, message="gate failed: dev.score >= 0.80 (it is 0.7996)"),
+        ),
+        dev=dev,
+        gates=(
+            GateResult(text="dev.score >= 0.80", value=0.7996, status="failed"),
+            GateResult(text="dev.metrics.polite.score >= 0.9", value=0.91, status="met"),
+            GateResult(text="test.score >= 0.80", value=None, status="not applicable"),
+        ),
+        cost={"task": RoleCost(calls=173, tokens=240_118, usd=0.0)},
+        calls=173,
+        tokens=240_118,
+        usd=0.0,
+        notes=("the score of 8 rows rests on one of two metrics, the other had no gold",),
+    )
+    return ReportDetails(
+        summary=summary,
+        spec_name="order-extract",
+        run_directory="runs/order-extract-eval-0a1b2c3d4e5f",
+        worst=(
+            WorstRow(
+                id="mail-0093",
+                score=None,
+                inputs="Hallo, bitte 3 × Schraubensatz M6 an die Filiale in Köln, Rechnung wie immer an die Zentrale.",
+                expected='{"customer": {"name": "Filiale Köln"}, "items": [{"quantity": 3}]}',
+                got="",
+                reason="provider: 503 Service Unavailable: upstream connect error, after 5 retries",
+            ),
+            WorstRow(
+                id="mail-0017",
+                score=0.25,
+                inputs="请给我寄两箱绿茶,谢谢。",
+                expected='{"items": [{"name": "绿茶", "quantity": 2}]}',
+                got='{"items": [{"name": "绿茶", "quantity": 12}]}',
+                reason="items[0].quantity: expected 2, got 12",
+            ),
+        ),
+        timing=timing(
+            seconds=192.4,
+            rows_per_second=0.78,
+            cache_hits=31,
+            paid_calls=142,
+            retries=14,
+            models={"openai/gpt-4.1-mini": model_figures(unpriced=142)},
+            warnings=("openai/gpt-4.1-mini answered as gpt-4.1-mini-2025-04-14",),
+        ),
+    )
