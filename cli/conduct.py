@@ -111,8 +111,6 @@ async def _conducted(
     ) as (session, models):
         outcome = await work(session)
         timing = _timing(session, models, len(outcome.shown), time.perf_counter() - began)
-        served = {name: tuple(sorted(f.served_models)) for name, f in sorted(timing.models.items()) if f.served_models}
-    del served
     summary = judged(
         outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
     )

@@ -102,7 +102,7 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         name=session.spec.name,
         identity=session.directory.marker.identity,
         optimizer=session.spec.optimizer.name if session.spec.optimizer else "",
-        stop_reason=search.stop_reason,
+        stop_reason="budget" if search.short_of_budget else search.stop_reason,
         verdict=in_words(test if test is not None else dev, held_out=test is not None, won=winner is not start),
         verdicts=tuple(verdicts),
         dev=dev,
@@ -113,7 +113,8 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         usd=round(spent.usd, 10),
         trials=tuple(_trial_line(session, trial) for trial in search.trials),
         winner=_trial_line(session, winner),
-        notes=tuple(notes),
+        served_models=session.effects.served(),
+        notes=(*notes, *session.served_notes()),
     )
     return Optimized(winner=winner, summary=summary, shown=shown)
 

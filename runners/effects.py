@@ -90,6 +90,7 @@ class Effects:
         self.signal_number = 0
         self.stop_reason = ""
         self.replayed = 0
+        self._served: dict[str, set[tuple[str, str]]] = {}
         self.wake: Callable[[], None] = lambda: None
         self._minutes = minutes
         self._clock = clock
@@ -145,6 +146,9 @@ class Effects:
         completion = msgspec.json.decode(effect.payload, type=Completion)
         if first:
             self.ledger.settle(role, completion, reask=reask)
+            if completion.served_model:
+                served = self._served.setdefault(request.model, set())
+                served.add((completion.served_model, completion.fingerprint))
         return completion
 
     async def hook(self, phase: Phase[Any], reference: str, payload: Any) -> Any:
@@ -166,6 +170,13 @@ class Effects:
             failure = msgspec.json.decode(effect.payload, type=Failure)
             raise RowFailed(failure.kind, failure.message)
         return msgspec.json.decode(effect.payload)
+
+    def served(self) -> dict[str, tuple[str, ...]]:
+        """Which model really answered under each name, with its fingerprint where the provider tells one."""
+        return {
+            name: tuple(sorted(f"{model} ({mark})" if mark else model for model, mark in answered))
+            for name, answered in sorted(self._served.items())
+        }
 
     def worst_call(self, request: Request, model: str) -> Amount:
         """The most that one call can cost: no token is shorter than a byte, and no reply longer than max_tokens."""

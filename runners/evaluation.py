@@ -51,7 +51,8 @@ async def evaluate_split(
         calls=int(spent.calls),
         tokens=int(spent.tokens),
         usd=round(spent.usd, 10),
-        notes=tuple(notes),
+        served_models=session.effects.served(),
+        notes=(*notes, *session.served_notes()),
     )
     summary = msgspec.structs.replace(summary, **{split: figures})
     return summary, whole

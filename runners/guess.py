@@ -144,15 +144,15 @@ def _outputs_by_shape(unnamed: Sequence[Column], has_inputs: bool) -> list[Colum
 
 def _without_codes(outputs: Sequence[Column]) -> list[Column]:
     """The outputs without numbers that only stand for another's labels (`label`, `label_text`)."""
-    kept = []
-    for c in outputs:
-        names = [o for o in outputs if o.kind == "labels" and not o.missing and o.distinct == c.distinct]
-        pairs = [
-            len(set(zip(c.values, o.values, strict=True))) for o in names if len(o.values) == len(c.values)
-        ]
-        if c.kind != "integer" or c.distinct not in pairs:
-            kept.append(c)
-    return kept
+    labels = [c for c in outputs if c.kind == "labels"]
+    return [c for c in outputs if c.kind != "integer" or not any(_code_of(c, named) for named in labels)]
+
+
+def _code_of(numbers: Column, labels: Column) -> bool:
+    """True when each number goes with one label, and each label with one number."""
+    if numbers.distinct != labels.distinct or len(numbers.values) != len(labels.values):
+        return False
+    return len(set(zip(numbers.values, labels.values, strict=True))) == labels.distinct
 
 
 def _outputs(outputs: Sequence[Column], table: bool) -> tuple[dict[str, Any], list[Any], list[str]]:

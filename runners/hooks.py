@@ -207,8 +207,10 @@ class HookPool:
                 self._idle.append(worker)
                 raise RowFailed("hook", failed.failure.message + _printed(worker.output.take())) from failed
             except _Died as died:
-                sentence = await self._obituary(worker, reference, died.late)
-                self._bury(worker)
+                try:
+                    sentence = await self._obituary(worker, reference, died.late)
+                finally:
+                    self._bury(worker)
                 raise RowFailed("hook", sentence) from died
             except msgspec.DecodeError as error:
                 self._bury(worker)
@@ -249,7 +251,8 @@ class HookPool:
         elif code is None:
             what = "it broke the connection to its worker process"
         elif code < 0:
-            what = f"its process was ended by {signal.Signals(-code).name}"
+            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+            what = f"its process was ended by {name}"
         else:
             what = f"it ended its process with exit code {code}"
         return f"{_place(stack, self._base) or reference}: {what}{_printed(printed)}"

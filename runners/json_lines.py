@@ -91,8 +91,8 @@ def _row(text: bytes, path: str, number: int) -> Parsed:
             return DataError(
                 path, f"a row must be an object, not {_kind(row)}", line=number, hint=_array_hint(text)
             )
-        keys = _count_keys(row)
-        repeated = _repeated_key(text) if text.count(b":") != keys else None
+        # Every key has its colon: where there are no others, no key can have been swallowed.
+        repeated = _repeated_key(text) if text.count(b":") != _count_keys(row) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _TooDeep):
         return DataError(path, _fault(text), line=number, hint=_array_hint(text))
     if repeated is not None:

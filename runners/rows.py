@@ -1,4 +1,4 @@
-"""Data rows: read one by one from JSONL, CSV or Parquet, named, and put into train, dev and test.
+"""Data rows: read one by one from JSONL, CSV or Parquet, and named.
 
 JSONL is read line by line, so memory does not grow with the file (but for the ids, about 100 bytes a row,
 unless `unique` is off). A key that an object has twice is an error, not the last one wins.

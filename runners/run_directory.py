@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,8 @@ from promptc.spec.errors import RunError
 MARKER = ".promptc.json"
 MANIFEST = "manifest.json"
 JOURNAL = "calls.sqlite"
+FLUSH_SECONDS = 0.5
+"""How long a line may stay in this process."""
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,14 +160,18 @@ class LineLog:
         self._path = path
         self._places: list[tuple[int, int, int]] = []
         self._size = 0
+        self._flushed = time.monotonic()
         with _disk_errors(path):
             self._file = open(path, "wb")  # noqa: SIM115  closed by `put_in_order`
 
     def append(self, place: int, value: Any) -> None:
-        """Add one line; it may be read by others at once."""
+        """Add one line; others may read it a second later."""
         line = msgspec.json.encode(value) + b"\n"
         with _disk_errors(self._path):
             self._file.write(line)
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._file.flush()
+                self._flushed = time.monotonic()
         self._places.append((place, self._size, len(line)))
         self._size += len(line)
 

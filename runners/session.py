@@ -45,6 +45,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.spec.run.seed,
         )
 
+    def served_notes(self) -> list[str]:
+        """A sentence for each model whose provider changed what answers under its name while the run went on."""
+        return [
+            f"{name} was answered by more than one model: {', '.join(served)}"
+            for name, served in self.effects.served().items()
+            if len(served) > 1
+        ]
+
     def clusters(self, examples: Sequence[Example]) -> list[str] | None:
         """The cluster of each row; None where rows are independent."""
         column = self.spec.data.cluster

@@ -12,7 +12,7 @@ from promptc.runners.icl.text import features
 Vector = dict[str, float]
 """Feature weights of a text; of length 1 unless the text is empty."""
 
-_REPEAT_POWER = 0.7
+_REPEAT_POWER = 0.5
 _RARITY_POWER = 0.8
 _RARITY_SMOOTHING = 0.5
 

@@ -11,7 +11,7 @@ _DIGIT = re.compile(r"\d")
 _RUN_SIZES = (2, 3, 4, 5)
 _RUN_WEIGHT = 0.6
 _PAIR_WEIGHT = 0.7
-_FULL_LENGTH = 6
+_FULL_LENGTH = 5
 _LONGEST_WORD = 40
 
 

@@ -138,7 +138,7 @@ class Cache:
         )
 
     def entries(self, key_prefix: str, limit: int = 20) -> list[Entry]:
-        """The entries whose key begins with these hex digits. Raises UsageError for anything but hex digits."""
+        """The entries whose key begins with these hex digits. Raises UsageError for anything else."""
         try:
             low, high = (bytes.fromhex(key_prefix.ljust(32, digit)) for digit in "0f")
         except ValueError:
@@ -209,7 +209,7 @@ class Cache:
 
     @contextlib.contextmanager
     def _at_rest(self) -> Iterator[sqlite3.Connection]:
-        """The file with everything written, for a command about the cache. Raises RunError when it is unusable."""
+        """The file with everything written, for a command about the cache. Raises RunError."""
         db: sqlite3.Connection | None = None
         try:
             if self._pending:
@@ -240,7 +240,7 @@ class Cache:
         return self._redactor.clean(content.decode()).encode()
 
     def _flush_soon(self) -> None:
-        """Commit after a moment, together with what comes until then; without an event loop when there is a group."""
+        """Commit after a moment what comes until then; without an event loop, once there is a group."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

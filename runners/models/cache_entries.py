@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cache knows about a request: the reply, or else the most similar request and where it differs."""
+    """What the cache knows about a request: the reply, else the most similar request and how it differs."""
 
     found: Entry | None = None
     nearest: Entry | None = None
@@ -123,5 +123,5 @@ def _first_difference(old: Message, new: Message) -> str:
         return f"role {old.role} is stored"
     pairs = zip(old.content, new.content, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(old.content), len(new.content)))
-    start = max(0, at - 10)
-    return f"from character {at + 1}: {old.content[start : at + 30]!r} is stored, {new.content[start : at + 30]!r} is asked"
+    around = slice(max(0, at - 10), at + 30)
+    return f"from character {at + 1}: {old.content[around]!r} is stored, {new.content[around]!r} is asked"

@@ -1,4 +1,4 @@
-"""The SQLite file behind the cache: where it is, how it is opened, and what happens when it cannot be used."""
+"""The SQLite file behind the cache: where it is, how it is opened, what happens when it is unusable."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class CacheFile:
         self._warn(f"the cache {self.path} is switched off for this run: {error}")
 
     def disconnect(self) -> None:
-        """Close the connection; what is in the write-ahead log is brought into the file when nobody is in the way."""
+        """Close the connection; the write-ahead log is brought into the file when nobody is in the way."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")

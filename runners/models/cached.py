@@ -9,7 +9,7 @@ from promptc.runners.models.request import CallFailed, Completion, Layer, Reques
 from promptc.runners.models.statistics import Statistics
 
 Outcome = Completion | CallFailed | None
-"""How a shared call ended; None when its caller was cancelled, so that one of those who wait asks in its place."""
+"""How a shared call ended; None when its caller was cancelled: then one of those who wait asks anew."""
 
 InFlight = dict[bytes, "asyncio.Future[Outcome]"]
 
@@ -39,7 +39,7 @@ class Cached:
         self._max_age = max_age
 
     async def complete(self, request: Request) -> Completion:
-        """The reply that is stored, that is under way, or that the inner layer gives. Errors are not stored."""
+        """The reply that is stored, or under way, or that the inner layer gives. Errors are not stored."""
         key = request.key()
         while (shared := self._in_flight.get(key)) is not None:
             outcome = await asyncio.shield(shared)

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once: what the user allows, and what the provider shows that it can take."""
+"""How many requests may be under way at once: what the user allows, and what the provider can take."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LOW_QUOTA = 0.1
 QUIET_AFTER_TROUBLE = 5.0
 """Seconds without growth after a server error."""
 
-REFUSALS_BEFORE_PAUSE = 3
-"""So many refusals in a row, without a success between them, mean that nobody gets through: all wait."""
+FEWEST_REFUSALS = 3
+"""All wait after a whole round of refusals without a success in it, and never after fewer than these."""
 
 LONGEST_PAUSE = 60.0
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """What a provider's headers say: the share of the quota that is left, and the seconds until it is refilled."""
+    """What a provider's headers say: the share of the quota that is left, and seconds until it is full."""
 
     share: float
     reset: float | None = None
@@ -153,7 +153,8 @@ class Limiter:
             return
         self._limit = max(1.0, self._limit - 0.5)
         self._refusals += 1
-        if self._refusals >= REFUSALS_BEFORE_PAUSE:
+        # Each refusal has taken half a place away: as many as there were places make this true.
+        if self._refusals >= max(FEWEST_REFUSALS, 2 * self._limit):
             self._pause(failure.retry_after)
 
     def quota(self, quota: Quota) -> None:

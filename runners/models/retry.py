@@ -1,4 +1,4 @@
-"""Asking again: finitely often, with jitter, as the provider says, and not when the answer would be the same."""
+"""Asking again: finitely often, with jitter, as the provider says, and not for the same answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promptc.runners.models.request import CallFailed, Completion, Layer, Reques
 from promptc.runners.models.statistics import Statistics
 
 CHANCE = 1e-7
-"""Identical server errors in a row are taken for a property of the request when chance is less likely than this."""
+"""Identical server errors in a row count as deterministic when chance is less likely than this."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ class Retrying:
             self.waiting -= 1
 
     def _delay(self, failure: CallFailed, attempt: int) -> float:
-        """Full jitter; at least what the provider asks for, plus a little so that not all come back at once."""
+        """Full jitter; or what the provider asks for, plus a little so that not all come back at once."""
         policy = self._policy
         drawn = self._random.uniform(0, min(policy.longest, policy.first * 2.0**attempt))
         if failure.retry_after is None:
@@ -115,7 +115,7 @@ class Retrying:
         return None
 
     def _deterministic(self, alike: int) -> bool:
-        """Whether identical server errors in a row are too unlikely to be chance, given how the others fare."""
+        """Whether so many identical server errors are no chance, given how the other requests fare."""
         statistics = self._statistics
         if not statistics.calls:
             return True

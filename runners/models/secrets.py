@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 
@@ -117,6 +117,13 @@ class Redacted:
         await self._inner.close()
 
 
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
+
+
 class Credentials:
     """The key and the extra headers of one model, found when a request first needs them.
 
@@ -206,6 +213,9 @@ class Credentials:
                 self._redactor.add(header, value.removeprefix("Bearer "))
         for name in named:
             self._redactor.add(name, self._environment.get(name, ""))
+        for name, value in self._environment.items():
+            if name.lower().endswith("_proxy") and (password := _password(value)):
+                self._redactor.add(name, password)
 
     async def _run(self, command: str) -> str:
         """The first line that the command prints."""

@@ -1,4 +1,4 @@
-"""All language models of a run, by the names that the spec gives them: cache, retries, limiter and transport of each.
+"""All language models of a run, by the names that the spec gives them, each with all its layers.
 
 From the outside in: `Cached` answers what is known and shares what is under way, `Redacted` keeps secrets
 out of what comes back, `Retrying` asks again, `Limited` lets each attempt wait for its turn, and the
@@ -72,12 +72,11 @@ class _Opened(msgspec.Struct, frozen=True):
 class ModelStack:
     """Answers requests to the models of a run. Made by `open_models`."""
 
-    def __init__(
-        self, opened: Mapping[str, _Opened], limiters: tuple[Limiter, ...], replays: tuple[Replay, ...]
-    ) -> None:
+    def __init__(self, opened: Mapping[str, _Opened], shared: _Shared) -> None:
         self._opened = opened
-        self._limiters = limiters
-        self._replays = replays
+        self._limiters = tuple(shared.limiters.values())
+        self._retrying = tuple(shared.retrying)
+        self._replays = tuple(shared.replays)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +90,7 @@ class ModelStack:
         params: Mapping[str, Any] | None = None,
         rollout: int = 0,
     ) -> Request:
-        """A request to the model of that name, with the parameters of its settings beneath `params`. KeyError."""
+        """A request to the model of that name, with its own parameters beneath `params`. Raises KeyError."""
         opened = self._opened[name]
         return Request(
             model=opened.model.model,
@@ -116,7 +115,9 @@ class ModelStack:
     @property
     def waiting_for(self) -> str:
         """What keeps requests from starting, for a progress line; "" when nothing does."""
-        return next((limiter.waiting_for for limiter in self._limiters if limiter.waiting_for), "")
+        limited = next((limiter.waiting_for for limiter in self._limiters if limiter.waiting_for), "")
+        failed = sum(retrying.waiting for retrying in self._retrying)
+        return limited or (f"{failed} to be asked again" if failed else "")
 
     @property
     def missing(self) -> tuple[Request, ...]:
@@ -160,7 +161,7 @@ def open_models(
         sleep=sleep,
     )
     opened = {name: _open(name, model, shared) for name, model in models.items()}
-    return ModelStack(opened, tuple(shared.limiters.values()), tuple(shared.replays))
+    return ModelStack(opened, shared)
 
 
 _Account = tuple[str | None, ...]
@@ -181,6 +182,8 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     in_flight: InFlight = {}
+    credentials: dict[tuple[object, ...], Credentials] = {}
+    retrying: list[Retrying] = []
     replays: list[Replay] = []
 
 
@@ -224,7 +227,7 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
     limiter = shared.limiters[_account(model)]
     services = Services(
         environment=shared.environment,
-        credentials=Credentials(model, shared.environment, shared.redactor),
+        credentials=_credentials(model, shared),
         cost=pricing.cost if pricing is not None else _unknown_cost,
         quota=limiter.quota,
         recorded=shared.recorded,
@@ -240,8 +243,9 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
     if isinstance(layer, Replay):
         shared.replays.append(layer)
     else:
-        layer = Limited(layer, limiter, statistics, clock=shared.clock)
-        layer = Retrying(layer, settings.retry, statistics, random=shared.random, sleep=shared.sleep)
+        limited = Limited(layer, limiter, statistics, clock=shared.clock)
+        layer = Retrying(limited, settings.retry, statistics, random=shared.random, sleep=shared.sleep)
+        shared.retrying.append(layer)
     layer = Cached(
         Redacted(layer, shared.redactor),
         shared.cache,
@@ -251,6 +255,14 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
         max_age=settings.max_age,
     )
     return _Opened(model, endpoint, request_params(model), layer, statistics, pricing)
+
+
+def _credentials(model: Model, shared: _Shared) -> Credentials:
+    """One per key, so that a key command runs once whatever the number of names."""
+    identity = (model.model, model.api_key, model.api_key_command, tuple(sorted(model.headers.items())))
+    if identity not in shared.credentials:
+        shared.credentials[identity] = Credentials(model, shared.environment, shared.redactor)
+    return shared.credentials[identity]
 
 
 def _unknown_cost(usage: Usage) -> float | None:

@@ -13,7 +13,7 @@ _BUCKETS_PER_DOUBLING = 8
 
 
 class Latencies:
-    """A histogram of seconds whose buckets grow by an eighth of a doubling: quantiles are right within 5 %."""
+    """A histogram of seconds with eight buckets per doubling: quantiles are right within 5 %."""
 
     def __init__(self) -> None:
         self.count = 0

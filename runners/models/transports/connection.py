@@ -32,10 +32,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (either case) set for this address."""
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (in either case) set for a URL."""
     parts = urlsplit(url)
     named = {name.lower(): value for name, value in environment.items() if name.lower().endswith("_proxy")}
-    # A program run by a web server has a request's Proxy header in HTTP_PROXY: then only the lower case counts.
+    # Under a web server HTTP_PROXY holds the Proxy header of whoever asks: then only the lower case counts.
     if "REQUEST_METHOD" in environment:
         named["http_proxy"] = environment.get("http_proxy", "")
     proxies = {name.removesuffix("_proxy"): value for name, value in named.items() if value}
@@ -45,7 +45,7 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    """Whether NO_PROXY covers the host: `*`, a domain with all below it, a host with its port, or a network."""
+    """Whether NO_PROXY covers the host: `*`, a domain with all below it, a host and port, or a network."""
     for entry in (part.strip().lower() for part in no_proxy.split(",")):
         domain = entry.removeprefix("*").lstrip(".")
         if entry == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):

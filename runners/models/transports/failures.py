@@ -16,8 +16,8 @@ from promptc.runners.models.request import CallFailed
 LONGEST_MESSAGE = 300
 
 _CONTEXT = re.compile(
-    r"context[ _]length|context window|context size|context limit|maximum context|prompt is too long|input is too "
-    r"long|too many (input )?tokens|maximum number of tokens|reduce the length|maximum input length",
+    r"context[ _]length|context window|context size|context limit|maximum context|(prompt|input) is too long|"
+    r"too many (input )?tokens|maximum number of tokens|reduce the length|maximum input length",
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
@@ -25,8 +25,8 @@ _FILTERED = re.compile(
     re.IGNORECASE,
 )
 _UNSUPPORTED = re.compile(
-    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra (inputs|fields)|"
-    r"extra_forbidden|only the default",
+    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|only the default|"
+    r"extra (inputs|fields)|extra_forbidden",
     re.IGNORECASE,
 )
 _QUOTA_ENDED = re.compile(
@@ -49,7 +49,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class Failing(msgspec.Struct, frozen=True, kw_only=True):
-    """Who failed, for the sentences: the model as the spec names it, where it is, and what helps against a 401."""
+    """Who failed, for the sentences: the model as the spec names it, where it is, what helps with a 401."""
 
     model: str
     address: str = ""
@@ -111,6 +111,10 @@ def failure(status: int, error: ErrorBody, headers: Mapping[str, str], who: Fail
         return CallFailed(message, fatal=True, status=status, hint=who.key_hint)
     if status == 402:
         return CallFailed(message, fatal=True, status=status, hint="the account has no credit left")
+    if status == 407:
+        return CallFailed(
+            message, fatal=True, status=status, hint="check the user and password in HTTPS_PROXY"
+        )
     if status in (404, 405):
         return CallFailed(message, fatal=True, status=status, hint=_not_found_hint(who))
     if 300 <= status < 400:
@@ -148,7 +152,7 @@ def wait_asked_for(headers: Mapping[str, str], message: str = "") -> float | Non
 
 
 def read_quota(headers: Mapping[str, str]) -> Quota | None:
-    """What is left of a provider's quota, from the headers of OpenAI, Azure, Groq and Anthropic; None without."""
+    """What is left of a quota, from the headers of OpenAI, Azure, Groq and Anthropic; None without."""
     found: Quota | None = None
     for what in ("requests", "tokens"):
         left = headers.get(f"x-ratelimit-remaining-{what}") or headers.get(

@@ -1,4 +1,4 @@
-"""The litellm transport: every hosted provider. The only file that imports litellm, and only when a request needs it."""
+"""The litellm transport: every hosted provider. Nothing else imports litellm, and this only when asked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_litellm() -> ModuleType:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
     with warnings.catch_warnings():
-        # litellm's classes are completed when the first of them is made, and pydantic warns about one of them.
+        # Its classes are completed when the first of them is made, and pydantic warns about one of them.
         warnings.filterwarnings("ignore", message="Item '.*' on TypedDict class", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         import litellm
@@ -162,7 +162,7 @@ class LitellmTransport:
         )
 
     def _cost(self, usage: Usage, counted: float | None) -> float | None:
-        """The spec's price if it has one; else what litellm counted, who knows also what a cache write costs."""
+        """The spec's price if it has one; else what litellm counted, cache writes included."""
         if self._model.price is None and isinstance(counted, float):
             return counted
         return self._services.cost(usage)

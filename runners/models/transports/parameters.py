@@ -19,7 +19,8 @@ def seeded(params: dict[str, Any], rollout: int) -> dict[str, Any]:
     """The parameters with a seed of its own for every rollout but the plain request."""
     if not rollout:
         return params
-    return {**params, "seed": (int(params.get("seed") or 0) + rollout) % LARGEST_SEED}
+    seed = params.get("seed")
+    return {**params, "seed": ((seed if isinstance(seed, int) else 0) + rollout) % LARGEST_SEED}
 
 
 class Parameters:

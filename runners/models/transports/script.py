@@ -60,7 +60,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_script(path: Path) -> tuple[Rule, ...]:
-    """The rules of a file. Raises DataError with the line for everything that is not a rule, OSError as it comes."""
+    """The rules of a file. Raises DataError with the line for what is not a rule, OSError as it comes."""
     rules: list[Rule] = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
@@ -152,7 +152,7 @@ def _written(rule: Rule, request: Request, turn: int) -> str:
 
 
 def rendered(fields: dict[str, Any], messages: tuple[Message, ...]) -> str:
-    """The fields in the format that the messages ask for: JSON, marked sections, XML tags, or `name: value` lines."""
+    """The fields in the format that is asked for: JSON, marked sections, XML tags, or `name: value` lines."""
     prompt = "\n".join(message.content for message in messages)
     system = "\n".join(message.content for message in messages if message.role == "system")
     if "JSON object" in (system or prompt):
