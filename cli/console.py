@@ -19,7 +19,8 @@ ColorChoice = Literal["auto", "always", "never"]
 
 REPORT_WIDTH = 100
 """Columns of a report that goes to a file or a pipe: what report.txt and report.svg have."""
-FEWEST_COLUMNS = 40
+FEWEST_COLUMNS = 60
+"""A report is laid out for no less; a narrower window breaks its lines, which is better than cut figures."""
 MOST_MESSAGE = 4_000
 """Characters of an error's message that are shown; a provider's error page can be a whole document."""
 
@@ -27,8 +28,8 @@ MOST_MESSAGE = 4_000
 class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     """Where a command writes. `out` takes the answer, `err` everything that is said on the way.
 
-    `verbosity` is −1 with `-q`, 0, 1 with `-v`, 2 with `-vv`. `animated` is true where lines of `err` may be drawn
-    over: a terminal that is neither dumb nor a CI log.
+    `verbosity` is -1 with `-q`, 0, 1 with `-v`, 2 with `-vv`. `animated` is true where lines of `err` may be
+    drawn over: a terminal that is neither dumb nor a CI log.
     """
 
     out: Console
@@ -41,7 +42,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
         self.out.print(renderable)
 
     def write(self, text: str) -> None:
-        """Put text on stdout as it is: a JSON document, a line of JSONL, a compiled prompt. Not for untrusted text."""
+        """Put text on stdout as it is: a JSON document, a line of JSONL, a compiled prompt."""
         self.out.file.write(text)
 
     def say(self, renderable: RenderableType) -> None:
@@ -66,7 +67,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
             self.err.print(labelled("hint", "cyan", hint))
 
     def fail(self, error: PromptcError) -> None:
-        """An error of promptc's own tree. Diagnostics of a SpecError are shown by `promptc.cli.diagnostics_view`."""
+        """An error of promptc's own tree; `diagnostics_view` shows the findings of a SpecError."""
         self.complain(error.message, error.hint)
 
 
@@ -83,8 +84,11 @@ def open_terminal(
 
     dumb = environment.get("TERM", "") == "dumb"
     width = columns(environment)
+    out = open_console(stdout, color=wants_color(stdout, environment, color), dumb=dumb, width=width)
+    if out.width < FEWEST_COLUMNS:
+        out.width = FEWEST_COLUMNS
     return Terminal(
-        out=open_console(stdout, color=wants_color(stdout, environment, color), dumb=dumb, width=width),
+        out=out,
         err=open_console(stderr, color=wants_color(stderr, environment, color), dumb=dumb, width=width),
         verbosity=verbosity,
         animated=stderr.isatty() and not dumb and not in_ci(environment),
@@ -92,7 +96,7 @@ def open_terminal(
 
 
 def wants_color(stream: TextIO, environment: Mapping[str, str], choice: ColorChoice = "auto") -> bool:
-    """The flag first, then NO_COLOR, FORCE_COLOR or CLICOLOR_FORCE, a dumb terminal, and whether it is a terminal."""
+    """The flag decides, else NO_COLOR, else FORCE_COLOR or CLICOLOR_FORCE, else whether it is a terminal."""
     if choice != "auto":
         return choice == "always"
     if environment.get("NO_COLOR"):

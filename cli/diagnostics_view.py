@@ -28,7 +28,7 @@ MOST_SOURCE = 4_000_000
 def print_diagnostics(
     terminal: Terminal, diagnostics: Iterable[Diagnostic], sources: Mapping[str, str] | None = None
 ) -> None:
-    """All findings, errors also with `-q`. `sources` maps a position's file to its text, else files are read."""
+    """All findings, errors also with `-q`. `sources` maps files to their texts; without it they are read."""
     found = arrange(diagnostics)
     if terminal.verbosity < 0:
         found = tuple(item for item in found if item.severity == "error")
@@ -65,7 +65,7 @@ def counts(diagnostics: Iterable[Diagnostic]) -> Text:
 
 
 def read_sources(diagnostics: Iterable[Diagnostic]) -> dict[str, str]:
-    """The text of every file with a finding; a file that cannot be read is left out, and shown without its line."""
+    """The text of every file with a finding; of one that cannot be read no lines are shown."""
     names = {item.position.file for item in diagnostics if item.position is not None}
     texts = {}
     for name in sorted(names):

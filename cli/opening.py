@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from promptc.cli.progress import LiveProgress
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.data_checks import check_data, check_files
-from promptc.runners.dataset import Dataset, load_examples
+from promptc.runners.dataset import Dataset, column_types, load_examples
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator
 from promptc.runners.hooks import HookPool
@@ -97,8 +98,9 @@ def checked_data(spec: Spec) -> tuple[Dataset | None, tuple[Diagnostic, ...]]:
     if findings:
         return None, tuple(findings)
     judge = build_judge(spec)
-    types = {field.name: field.schema for field in (*spec.inputs, *spec.outputs)}
-    dataset = load_examples(spec.data, seed=spec.run.seed, gold=judge.gold_columns(), types=types)
+    dataset = load_examples(
+        spec.data, seed=spec.run.seed, gold=judge.gold_columns(), types=column_types(spec)
+    )
     return dataset, tuple(check_data(spec, dataset, judge.metrics, spec.positions))
 
 
@@ -175,7 +177,7 @@ async def open_session(
 ) -> AsyncIterator[tuple[Session, ModelStack]]:
     """Everything that the run works with; closed in the reverse order, also when it fails."""
     spec = prepared.spec
-    require(prepared.code, spec.base, flag=choices.allow_code, environment=environment)
+    require(prepared.code, spec.base, flag=choices.allow_code, environment=os.environ)
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(
             directory.journal_path if spec.run.journal == "file" else None,
@@ -232,7 +234,7 @@ async def open_effects(
 ) -> AsyncIterator[tuple[Effects, ModelStack]]:
     """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`."""
     spec = loaded.spec
-    require(code_of(spec), spec.base, flag=choices.allow_code, environment=environment)
+    require(code_of(spec), spec.base, flag=choices.allow_code, environment=os.environ)
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)

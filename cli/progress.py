@@ -1,19 +1,27 @@
-"""What a run shows while it works: a few live lines on a terminal, plain lines now and then everywhere else.
+"""What a run shows while it works: a few live lines on a terminal, plain lines elsewhere.
 
-A row is a few additions; everything that is shown is drawn by time, by a thread of its own. Nothing here changes a
-result.
+A row is a few additions; everything that is shown is drawn by time, by a thread of its own. Nothing here
+changes a result.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from promptc.cli.console import Terminal
-from promptc.cli.reports.figures import change, count, counted, dollars, duration, score
+from promptc.cli.progress_counts import (
+    LONGEST_LABEL,
+    LONGEST_WAIT,
+    Counts,
+    figures,
+    finished,
+    status,
+    trial_line,
+)
+from promptc.cli.reports.figures import count, counted, dollars, duration, score
 from promptc.cli.untrusted import one_line, plain
 
 if TYPE_CHECKING:
@@ -24,9 +32,6 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 8.0
 SECONDS_BETWEEN_LINES = 5.0
-SECONDS_OF_RATE = 10.0
-"""Over how long the speed is taken."""
-LONGEST_LABEL = 40
 WIDEST_BAR = 40
 
 Spent = Callable[[], tuple[int, float]]
@@ -57,63 +62,13 @@ class Display(Protocol):
         ...
 
 
-class Counts:
-    """What a run has told so far in its phase. Read by a thread that draws, so every field is a plain number."""
-
-    __slots__ = ("_clock", "_samples", "best", "done", "failed", "label", "rows", "scored", "start", "total")
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._samples: deque[tuple[float, int]] = deque(maxlen=256)
-        self.best: tuple[int, str, float] | None = None
-        self.begin("", None)
-
-    def begin(self, label: str, rows: int | None) -> None:
-        """Start counting a phase."""
-        self.label = one_line(label, LONGEST_LABEL)
-        self.rows = rows
-        self.done = 0
-        self.scored = 0
-        self.total = 0.0
-        self.failed = 0
-        self.start = self._clock()
-        self._samples.clear()
-        self._samples.append((self.start, 0))
-
-    @property
-    def mean(self) -> float | None:
-        """The score so far."""
-        return self.total / self.scored if self.scored else None
-
-    def seconds(self) -> float:
-        """Since the phase began."""
-        return self._clock() - self.start
-
-    def sample(self) -> None:
-        """Remember how far it is; called when something is drawn."""
-        now = self._clock()
-        self._samples.append((now, self.done))
-        while len(self._samples) > 2 and now - self._samples[1][0] > SECONDS_OF_RATE:
-            self._samples.popleft()
-
-    def rate(self) -> float:
-        """Rows a second over the last seconds."""
-        then, before = self._samples[0]
-        passed = self._clock() - then
-        return (self.done - before) / passed if passed > 0 else 0.0
-
-    def left(self) -> float | None:
-        """Seconds that the phase will still take at this speed; None where nobody can say."""
-        speed = self.rate()
-        return (self.rows - self.done) / speed if self.rows is not None and speed > 0 and self.done else None
-
-
 class LiveProgress:
     """Shows a run's progress on stderr; implements `promptc.runners.progress.Progress`.
 
-    Live lines on a terminal; elsewhere, under CI, or with `streaming` (stdout fills the same screen) plain lines:
-    at most one every five seconds, and one for each phase and trial that ended. Nothing with `-q`. `spent` gives
-    calls and dollars, `waiting_for` says what holds the run up ("rate limit, 12 s"), "" where nothing does.
+    Live lines on a terminal; elsewhere, under CI, or with `streaming` (stdout fills the same screen) plain
+    lines: at most one every five seconds, and one for each phase and trial that ended. Nothing with `-q`.
+    `spent` gives calls and dollars, `waiting_for` says what holds the run up ("rate limit, 12 s"), "" where
+    nothing does.
     """
 
     def __init__(
@@ -155,6 +110,8 @@ class LiveProgress:
         known = self.counts.best
         if score is not None and (known is None or score > known[2]):
             self.counts.best = (number, one_line(origin, LONGEST_LABEL), score)
+        # The next rows are another candidate's: a mean over both would be nobody's score.
+        self.counts.scored, self.counts.total = 0, 0.0
         self._display.trial_ended(trial_line(number, origin, score, best, known[2] if known else None))
 
     def note(self, text: str) -> None:
@@ -162,7 +119,7 @@ class LiveProgress:
         self._display.noted(text)
 
     def close(self) -> None:
-        """The run is over: the live lines go, the last phase's line stays. Closing twice does nothing more."""
+        """The run is over: the live lines go, the last phase's line stays. Closing twice is harmless."""
         self._end_phase()
         self.counts.begin("", None)
         self._display.close()
@@ -192,7 +149,7 @@ class NoDisplay:
 
 
 class PlainLines:
-    """Lines for logs. A thread looks twice a second whether one is due, so that a run that waits says so too."""
+    """Lines for logs. A thread looks twice a second whether one is due: a run that waits says so too."""
 
     def __init__(
         self,
@@ -310,7 +267,7 @@ def live_lines(counts: Counts, spent: tuple[int, float], waiting: str, width: in
         facts.append(f"{count(counts.failed)} failed")
     lines.append(_line(facts, "bright_black"))
     if waiting:
-        lines.append(_line([f"waiting: {one_line(waiting, 120)}"], "yellow"))
+        lines.append(_line([f"waiting: {one_line(waiting, LONGEST_WAIT)}"], "yellow"))
     if counts.best is not None:
         number, origin, best = counts.best
         lines.append(_line([f"best {score(best)}, trial {number} ({origin})"], "green"))
@@ -338,52 +295,3 @@ def _line(parts: list[str], style: str) -> Text:
     text = plain("  " + "  ".join(parts), style)
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
-
-
-def figures(counts: Counts) -> list[str]:
-    """Rows done, score so far and speed."""
-    whole = f"/{count(counts.rows)}" if counts.rows is not None else ""
-    parts = [f"{count(counts.done)}{whole} rows"]
-    if counts.mean is not None:
-        parts.append(f"score {score(counts.mean)}")
-    if counts.done:
-        parts.append(f"{counts.rate():,.1f} rows/s")
-    return parts
-
-
-def status(counts: Counts, spent: tuple[int, float], waiting: str) -> str:
-    """How far a phase is, as a line for a log."""
-    parts = [*figures(counts), counted(spent[0], "call"), dollars(spent[1])]
-    if counts.failed:
-        parts.append(f"{count(counts.failed)} failed")
-    if counts.best is not None:
-        parts.append(f"best {score(counts.best[2])}")
-    if waiting:
-        parts.append(f"waiting: {one_line(waiting, 120)}")
-    return f"{counts.label}: {', '.join(parts)}"
-
-
-def finished(counts: Counts, spent: tuple[int, float]) -> str:
-    """A phase's figures when it is over, as a line for a log."""
-    seconds = counts.seconds()
-    parts = [counted(counts.done, "row")]
-    if counts.mean is not None:
-        parts.append(f"score {score(counts.mean)}")
-    if counts.failed:
-        parts.append(f"{count(counts.failed)} failed")
-    parts += [duration(seconds), f"{counted(spent[0], 'call')} so far", dollars(spent[1])]
-    return f"{counts.label}: done, {', '.join(parts)}"
-
-
-def trial_line(
-    number: int, origin: str, reached: float | None, best: float | None, before: float | None
-) -> str:
-    """A trial's outcome as a line: its score, and the best so far or by how much it is the new best."""
-    name = f"trial {number} ({one_line(origin, LONGEST_LABEL)})"
-    if reached is None:
-        return f"{name}: no valid score, too many rows are unscored"
-    if before is not None and reached > before:
-        return f"{name}: {score(reached)}, the new best by {change(reached - before)}"
-    return (
-        f"{name}: {score(reached)}, best {score(best)}" if before is not None else f"{name}: {score(reached)}"
-    )

@@ -19,7 +19,7 @@ _IN_ASCII = str.maketrans(
 
 
 class QuietPipe(Console):
-    """A console that lets a closed pipe out as BrokenPipeError, so that one place decides how the program ends."""
+    """A console that lets BrokenPipeError out, so that one place decides how the program ends."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich while it handles the BrokenPipeError."""
@@ -54,7 +54,7 @@ class NarrowStream:
 def open_console(stream: TextIO, *, color: bool, dumb: bool, width: int | None) -> Console:
     """A console that styles text with the sixteen colours that the user has chosen, or not at all.
 
-    A stream that is no terminal has REPORT_WIDTH columns, so that a redirected report does not depend on a window.
+    A stream that is no terminal has REPORT_WIDTH columns: a redirected report depends on no window.
     """
     live = stream.isatty()
     if width is None and not live:

@@ -1,7 +1,7 @@
 """Text that others wrote (models, rows, error bodies), made safe to show to a person.
 
-Whatever a terminal or a browser would obey or hide is written out (`\\x1b`, `\\u202e`), so that it is seen and does
-nothing. All else stays as it is.
+Whatever a terminal or a browser would obey or hide is written out (`\\x1b`, `\\u202e`), so that it is seen
+and does nothing. All else stays as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TAB = "    "
 _OBEYED = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 (ESC, BEL, CR, NUL), DEL and C1 (CSI, OSC); tab and line feed apart
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, or turns the text
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible
     "\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff"  # no characters: not even legal in UTF-8 or XML
     "\U000e0000-\U000e007f"  # tags: a second, invisible alphabet
     + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
@@ -31,9 +31,9 @@ _MARKS = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with control, invisible and direction characters written out; line feeds stay, tabs become spaces.
+    """The text with control, invisible and direction characters written out.
 
-    Carriage returns before a line feed go; towers of combining marks are cut at four.
+    Line feeds stay, also for CRLF; tabs become spaces; towers of combining marks are cut at four.
     """
     escaped = _OBEYED.sub(_escape, text.replace("\r\n", "\n").replace("\t", TAB))
     return _MARKS.sub(r"\1", escaped)
@@ -41,7 +41,7 @@ def visible(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """At most `limit` characters of the text on one line, runs of white space as one space, visibly cut."""
-    # Cut twice: before the work, since a text can be megabytes long, and after it, since escapes make it longer.
+    # Cut twice: before the work, since a text can be megabytes long, and after, since escapes lengthen it.
     head = text[: 4 * limit + 64]
     flat = visible(_SPACE.sub(" ", head)).strip()
     if len(flat) <= limit and len(head) == len(text):

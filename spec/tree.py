@@ -234,7 +234,7 @@ class _Composer:
     def _scalar(self, event: Any) -> None:
         text, position = event.value, self._place(event)
         value: Any = text
-        if event.implicit[0]:
+        if event.implicit[0] and event.tag != "!":
             try:
                 value = resolve(text)
             except ValueError as error:
@@ -267,9 +267,10 @@ class _Composer:
         elif frame.flow and self._source.text[event.start_mark.index - 1 : event.start_mark.index] == "?":
             self._findings.error(
                 'a "?" in front of a key in braces is read as a sign of YAML',
-                position,
+                self._source.span(event.start_mark.index - 1, event.end_mark.index),
                 hint=f'quote this: "?{quoted}"',
             )
+            frame.pending = None
 
     def _check_key_is_text(self, event: Any) -> None:
         frame = self._stack[-1] if self._stack else None

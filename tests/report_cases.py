@@ -32,7 +32,15 @@ def figure(score: float, low: float, high: float, n: int) -> Figure:
 
 def split(score: float, low: float, high: float, n: int, **rest: object) -> SplitSummary:
     return msgspec.convert(
-        {"score": score, "ci_low": low, "ci_high": high, "n": n, "rows": n, "cost": 0.0, **msgspec.to_builtins(rest)},
+        {
+            "score": score,
+            "ci_low": low,
+            "ci_high": high,
+            "n": n,
+            "rows": n,
+            "cost": 0.0,
+            **msgspec.to_builtins(rest),
+        },
         SplitSummary,
     )
 
@@ -102,11 +110,17 @@ DEMOS = (
         row_id="t031",
     ),
     Demo(
-        inputs={"message": "On déménage le 3 juin.\nQue faut-il faire pour le compteur de l'ancien appartement ?"},
+        inputs={
+            "message": "On déménage le 3 juin.\nQue faut-il faire pour le compteur de l'ancien appartement ?"
+        },
         outputs={"queue": "moving"},
         row_id="t047",
     ),
-    Demo(inputs={"message": "Passwort vergessen, der Link läuft sofort ab"}, outputs={"queue": "account"}, row_id="t060"),
+    Demo(
+        inputs={"message": "Passwort vergessen, der Link läuft sofort ab"},
+        outputs={"queue": "account"},
+        row_id="t060",
+    ),
     Demo(inputs={"message": "me bajáis la cuota mensual?"}, outputs={"queue": "billing"}, row_id="t004"),
 )
 
@@ -136,7 +150,10 @@ def start_test() -> SplitSummary:
         0.363,
         0.548,
         108,
-        metrics={"exact_match": figure(0.454, 0.363, 0.548, 108), "calibrated": figure(0.61, 0.55, 0.67, 108)},
+        metrics={
+            "exact_match": figure(0.454, 0.363, 0.548, 108),
+            "calibrated": figure(0.61, 0.55, 0.67, 108),
+        },
         tallies={"exact_match": {"accuracy": 0.454, "macro_f1": 0.431, "confusion": confusion(wrong, 8)}},
         slices={
             "language": {
@@ -154,15 +171,25 @@ def start_test() -> SplitSummary:
 
 
 def winner_test() -> SplitSummary:
-    wrong = {("billing", "contract"): 7, ("metering", "billing"): 6, ("moving", "contract"): 4, ("outage", "moving"): 2}
+    wrong = {
+        ("billing", "contract"): 7,
+        ("metering", "billing"): 6,
+        ("moving", "contract"): 4,
+        ("outage", "moving"): 2,
+    }
     return msgspec.structs.replace(
         split(
             0.787,
             0.701,
             0.854,
             108,
-            metrics={"exact_match": figure(0.787, 0.701, 0.854, 108), "calibrated": figure(0.744, 0.69, 0.79, 108)},
-            tallies={"exact_match": {"accuracy": 0.787, "macro_f1": 0.774, "confusion": confusion(wrong, 14)}},
+            metrics={
+                "exact_match": figure(0.787, 0.701, 0.854, 108),
+                "calibrated": figure(0.744, 0.69, 0.79, 108),
+            },
+            tallies={
+                "exact_match": {"accuracy": 0.787, "macro_f1": 0.774, "confusion": confusion(wrong, 14)}
+            },
             slices={
                 "language": {
                     "de": figure(0.833, 0.641, 0.933, 24),

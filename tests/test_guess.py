@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptc.runners.data_checks import check_data
+from promptc.runners.dataset import column_types, load_examples
 from promptc.runners.guess import Guess, guess_spec
 from promptc.runners.guess_columns import column, schema
 from promptc.runners.guess_words import role
+from promptc.runners.judging import build_judge
 from promptc.spec.errors import DataError, NothingSelected
+from promptc.spec.load import load
 
 TEXTS = [f"The parcel number {n} has not come, and nobody answers the phone." for n in range(60)]
 QUEUES = ["billing", "cards", "other"]
@@ -190,6 +194,27 @@ def test_an_output_has_the_type_of_its_values_and_a_metric_for_it(
     spec = guessed(tmp_path, rows(text=text, result=output)).spec
     assert spec["fields"]["outputs"] == {"result": field}
     assert spec["metrics"] == [metric]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"ticket_id": lambda n: f"t{n}", "message": text, "queue": queue, "urgency": lambda n: n % 5},
+        {"email": text, "order": lambda n: {"city": None if n % 2 else f"c{n}", "items": [{"sku": f"{n}"}]}},
+        {"question": text, "context": lambda n: f"c {n}" if n % 2 else None, "answers": lambda n: [f"a {n}"]},
+        {"question": text, "answer": lambda n: str(n * 1000)},
+        {"prompt": text},
+        {"text": text, "Right Label": queue, "tags": lambda n: [queue(n)]},
+    ],
+)
+def test_a_guess_is_a_valid_spec_that_fits_its_rows(tmp_path: Path, columns: dict[str, Any]) -> None:
+    found = guessed(tmp_path, rows(**columns))
+    spec, diagnostics = load(json.dumps(found.spec), file="spec.yaml", base=tmp_path)
+    assert [d.message for d in diagnostics] == []
+    assert spec is not None
+    judge = build_judge(spec)
+    dataset = load_examples(spec.data, seed=0, gold=judge.gold_columns(), types=column_types(spec))
+    assert check_data(spec, dataset, judge.metrics, spec.positions) == []
 
 
 def test_a_list_of_answers_is_one_answer_with_several_right_values(tmp_path: Path) -> None:

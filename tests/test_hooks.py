@@ -311,6 +311,10 @@ def test_a_function_that_disarms_the_watchdog_is_stopped_all_the_same(tmp_path: 
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
             "hook.py:score: its process was ended by SIGKILL",
         ),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 3)",
+            f"hook.py:score: its process was ended by signal {signal.SIGRTMIN + 3}",
+        ),
         ("import ctypes; ctypes.string_at(0)", "hook.py:2, in score: its process was ended by SIGSEGV"),
     ],
 )

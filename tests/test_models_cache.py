@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptc.runners.models.cache import Cache
 from promptc.runners.models.cache_file import cache_path
 from promptc.runners.models.cached import Cached
@@ -80,11 +81,15 @@ def test_a_reply_is_found_at_once_and_by_the_next_process(opened, told):
         Request,
         model=st.text(max_size=10),
         messages=st.lists(
-            st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=st.text(max_size=30)),
+            st.builds(
+                Message, role=st.sampled_from(["system", "user", "assistant"]), content=st.text(max_size=30)
+            ),
             min_size=1,
             max_size=5,
         ).map(tuple),
-        params=st.dictionaries(st.text(max_size=5), st.one_of(st.integers(0, 9), st.text(max_size=5)), max_size=3),
+        params=st.dictionaries(
+            st.text(max_size=5), st.one_of(st.integers(0, 9), st.text(max_size=5)), max_size=3
+        ),
         rollout=st.integers(0, 2**40),
         endpoint=st.text(max_size=10),
     ),
@@ -200,7 +205,9 @@ def test_another_process_that_writes_is_not_waited_for_while_requests_run(opened
     assert told == []
 
 
-@pytest.mark.parametrize("content", [b"this is no database, but it is long enough to be read as one" * 20, b"\0" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"this is no database, but it is long enough to be read as one" * 20, b"\0" * 5000]
+)
 def test_a_damaged_file_is_moved_aside(opened, told, content):
     path = opened().path
     path.parent.mkdir()
@@ -260,7 +267,11 @@ print("done")
 
 def test_a_full_disk_does_not_stop_the_run(tmp_path):
     work = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "c.sqlite")], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "c.sqlite")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert work.returncode == 0, work.stderr
     lines = work.stdout.splitlines()
@@ -272,7 +283,9 @@ def test_a_full_disk_does_not_stop_the_run(tmp_path):
 def test_secrets_in_rows_do_not_reach_the_file(opened):
     cache = opened(redactor=Redactor({"MY_KEY": "canary-0123456789"}))
     cache.put(request("my key is canary-0123456789", note="canary-0123456789"), reply())
-    cache.put(Request(model="m", messages=(Message("system", "canary-0123456789"), Message("user", "x"))), reply())
+    cache.put(
+        Request(model="m", messages=(Message("system", "canary-0123456789"), Message("user", "x"))), reply()
+    )
     assert cache.get(request("my key is canary-0123456789", note="canary-0123456789").key()) == reply()
     cache.close()
     assert all(b"canary" not in file.read_bytes() for file in cache.path.parent.iterdir())
@@ -404,7 +417,10 @@ def test_equal_requests_under_way_are_one_call(opened):
 
     async def work() -> set[str]:
         layer = Cached(inner, None, statistics)
-        return {completion.text for completion in await asyncio.gather(*(layer.complete(request()) for _ in range(50)))}
+        return {
+            completion.text
+            for completion in await asyncio.gather(*(layer.complete(request()) for _ in range(50)))
+        }
 
     assert asyncio.run(work()) == {"answer 1"}
     assert inner.asked == 1

@@ -8,11 +8,12 @@ from bisect import bisect_right
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import now, run_virtual
+
 from promptc.runners.models.limiter import Limited, Limiter, Quota, expected_tokens
 from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
 from promptc.runners.models.statistics import Statistics
 from promptc.spec.model import Limits
-from virtual_time import now, run_virtual
 
 REFUSED = CallFailed("slow down", status=429, retryable=True)
 
@@ -93,7 +94,9 @@ def test_more_tokens_than_the_wall_wait_for_an_empty_minute_and_then_pass():
     assert run_virtual(work()) == pytest.approx(60)
 
 
-@pytest.mark.parametrize(("concurrency", "limits", "most"), [(8, {}, 8), (8, {"concurrency": 3}, 3), (2, {"concurrency": 5}, 5)])
+@pytest.mark.parametrize(
+    ("concurrency", "limits", "most"), [(8, {}, 8), (8, {"concurrency": 3}, 3), (2, {"concurrency": 5}, 5)]
+)
 def test_the_users_concurrency_is_a_wall(concurrency, limits, most):
     async def work() -> int:
         gate = limiter(concurrency, **limits)
@@ -160,7 +163,9 @@ def test_the_limit_never_falls_below_one():
     assert run_virtual(work()) == 1
 
 
-@pytest.mark.parametrize("failure", [CallFailed("broken", status=500, retryable=True), CallFailed("slow", kind="timeout")])
+@pytest.mark.parametrize(
+    "failure", [CallFailed("broken", status=500, retryable=True), CallFailed("slow", kind="timeout")]
+)
 def test_server_errors_stop_the_growth_and_lower_nothing(failure):
     async def work() -> list[int]:
         gate = limiter(64)
@@ -206,10 +211,11 @@ def test_an_exhausted_quota_pauses_until_it_is_refilled():
 
 def test_one_refusal_pauses_nobody_but_three_in_a_row_pause_all():
     async def work() -> list[float]:
-        gate = limiter()
+        gate = limiter(2)
         refused = CallFailed("slow down", status=429, retryable=True, retry_after=12.0)
         gate.failed(refused)
         await gate.enter()
+        gate.leave()
         at_once = now()
         gate.failed(refused)
         gate.failed(refused)
@@ -219,9 +225,23 @@ def test_one_refusal_pauses_nobody_but_three_in_a_row_pause_all():
     assert run_virtual(work()) == [0, pytest.approx(12)]
 
 
+def test_refusals_beside_successes_pause_nobody():
+    async def work() -> list[float]:
+        gate = limiter(64)
+        for _ in range(63):
+            gate.failed(REFUSED)
+        await gate.enter()
+        before_the_last = now()
+        gate.failed(REFUSED)
+        await gate.enter()
+        return [before_the_last, now()]
+
+    assert run_virtual(work()) == [0, 1]
+
+
 def test_refusals_without_a_word_pause_ever_longer_until_a_success():
     async def work() -> list[float]:
-        gate = limiter()
+        gate = limiter(1)
         waits = []
         for _ in range(4):
             for _ in range(3):

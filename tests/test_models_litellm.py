@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 from loopback import Loopback
+from transports import CANARY, Opened, asked
+
 from promptc.runners.models.request import CallFailed, Completion
 from promptc.spec.model import Model, Price
-from transports import CANARY, Opened, asked
 
 
 def hosted(server: Loopback, **settings: Any) -> Model:
     return Model(model="openai/gpt-4.1", api_base=server.url, transport="litellm", **settings)
 
 
-def exchange(server: Loopback, *requests: Any, timeout: float = 5.0, **settings: Any) -> list[Completion | CallFailed]:
+def exchange(
+    server: Loopback, *requests: Any, timeout: float = 5.0, **settings: Any
+) -> list[Completion | CallFailed]:
     async def work() -> list[Completion | CallFailed]:
         outcomes: list[Completion | CallFailed] = []
         async with server, Opened(hosted(server, **settings), timeout=timeout) as transport:
@@ -33,12 +36,16 @@ def exchange(server: Loopback, *requests: Any, timeout: float = 5.0, **settings:
 
 def test_what_is_sent_and_what_is_read():
     server = Loopback({"role": "assistant", "content": "billing", "reasoning_content": "because"})
-    answer = exchange(server, asked("Where is my card?", rollout=4, temperature=0.3), headers={"X-Team": "blue"})[0]
+    answer = exchange(
+        server, asked("Where is my card?", rollout=4, temperature=0.3), headers={"X-Team": "blue"}
+    )[0]
     assert isinstance(answer, Completion)
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("billing", "because", "stop")
     assert answer.usage.input_tokens > 10
     assert answer.usage.output_tokens == 1
-    assert answer.cost == pytest.approx((answer.usage.input_tokens * 2 + answer.usage.output_tokens * 8) / 1e6)
+    assert answer.cost == pytest.approx(
+        (answer.usage.input_tokens * 2 + answer.usage.output_tokens * 8) / 1e6
+    )
     assert (answer.served_model, answer.fingerprint) == ("gpt-4.1", "fp_loopback")
     sent = server.seen[0]
     assert (sent["model"], sent["temperature"], sent["seed"]) == ("gpt-4.1", 0.3, 4)
@@ -78,7 +85,9 @@ FAULTS = {
 
 def test_faults_mean_what_they_mean_to_the_direct_transport(recwarn):
     server = Loopback("fine", plan=list(FAULTS))
-    outcomes = exchange(server, *[asked(str(n), temperature=0.2) for n in range(len(FAULTS))], asked("after"), timeout=1.0)
+    outcomes = exchange(
+        server, *[asked(str(n), temperature=0.2) for n in range(len(FAULTS))], asked("after"), timeout=1.0
+    )
     assert server.requests == len(FAULTS) + 1, "litellm must not retry"
     seen: dict[str, Any] = {}
     for fault, failure in zip(FAULTS, outcomes, strict=False):
@@ -97,9 +106,18 @@ def test_faults_mean_what_they_mean_to_the_direct_transport(recwarn):
 
 
 def test_odd_replies_that_are_replies(capfd):
-    outcomes = exchange(Loopback("fine", plan=["empty", "length", "refusal", "content-filter", "text"]), *[asked(str(n)) for n in range(5)])
+    outcomes = exchange(
+        Loopback("fine", plan=["empty", "length", "refusal", "content-filter", "text"]),
+        *[asked(str(n)) for n in range(5)],
+    )
     found = [(c.text, c.finish_reason) for c in outcomes if isinstance(c, Completion)]
-    assert found == [("", "stop"), ("fine", "length"), ("I cannot help with that.", "refused"), ("", "refused"), ("fine", "stop")]
+    assert found == [
+        ("", "stop"),
+        ("fine", "length"),
+        ("I cannot help with that.", "refused"),
+        ("", "refused"),
+        ("fine", "stop"),
+    ]
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
 
@@ -141,7 +159,12 @@ def test_a_missing_key_names_its_variable_and_asks_nobody(model, monkeypatch):
 
 def test_what_a_provider_does_not_take_is_an_error_or_dropped():
     def model(**settings: Any) -> Model:
-        return Model(model="anthropic/claude-sonnet-4-5", api_base="http://127.0.0.1:9", transport="litellm", **settings)
+        return Model(
+            model="anthropic/claude-sonnet-4-5",
+            api_base="http://127.0.0.1:9",
+            transport="litellm",
+            **settings,
+        )
 
     async def work(opened: Opened, **params: Any) -> CallFailed:
         async with opened as transport:

@@ -7,19 +7,33 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptc.runners.models.prices import FREE, PriceMap, Pricing, pricing_of
 from promptc.runners.models.request import Usage
 from promptc.spec.model import Model, Price
 
 TABLE = {
     "sample_spec": {"litellm_provider": "one of many", "input_cost_per_token": 0},
-    "gpt-x": {"litellm_provider": "openai", "input_cost_per_token": 2e-06, "output_cost_per_token": 8e-06,
-              "cache_read_input_token_cost": 5e-07},
-    "azure/gpt-x": {"litellm_provider": "azure", "input_cost_per_token": 3e-06, "output_cost_per_token": 9e-06},
-    "gem": {"litellm_provider": "vertex_ai-language-models", "input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06,
-            "input_cost_per_token_above_200k_tokens": 2e-06, "output_cost_per_token_above_200k_tokens": 6e-06},
+    "gpt-x": {
+        "litellm_provider": "openai",
+        "input_cost_per_token": 2e-06,
+        "output_cost_per_token": 8e-06,
+        "cache_read_input_token_cost": 5e-07,
+    },
+    "azure/gpt-x": {
+        "litellm_provider": "azure",
+        "input_cost_per_token": 3e-06,
+        "output_cost_per_token": 9e-06,
+    },
+    "gem": {
+        "litellm_provider": "vertex_ai-language-models",
+        "input_cost_per_token": 1e-06,
+        "output_cost_per_token": 4e-06,
+        "input_cost_per_token_above_200k_tokens": 2e-06,
+        "output_cost_per_token_above_200k_tokens": 6e-06,
+    },
     "picture": {"litellm_provider": "openai", "output_cost_per_image": 0.1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import now, run_virtual
+
 from promptc.runners.models.request import CallFailed, Completion, Request
 from promptc.runners.models.retry import Retrying, RetryPolicy
 from promptc.runners.models.statistics import Statistics
-from virtual_time import now, run_virtual
 
 REQUEST = Request(model="m", messages=())
 
@@ -72,11 +73,17 @@ def attempt(
             id="the same server error three times is deterministic",
         ),
         pytest.param(
-            [failure(500, f"error {n}") for n in range(9)], 6, "error 5 (after 5 retries)", id="different ones are not"
+            [failure(500, f"error {n}") for n in range(9)],
+            6,
+            "error 5 (after 5 retries)",
+            id="different ones are not",
         ),
         pytest.param([failure(503, "same")] * 9, 6, "same (after 5 retries)", id="an overload is not"),
         pytest.param(
-            [failure(None, "no reply", kind="timeout")] * 9, 3, "no reply (in 3 attempts)", id="timeouts are repeated twice"
+            [failure(None, "no reply", kind="timeout")] * 9,
+            3,
+            "no reply (in 3 attempts)",
+            id="timeouts are repeated twice",
         ),
         pytest.param(
             [failure(429, retry_after=3600.0)] * 2,
@@ -85,7 +92,7 @@ def attempt(
             id="an hour is not waited for",
         ),
     ],
-)  # fmt: skip
+)
 def test_when_it_ends(failures, attempts, ending):
     outcome, scripted, _, _ = attempt(failures)
     assert len(scripted.times) == attempts
@@ -155,7 +162,12 @@ def test_identical_server_errors_are_judged_by_how_the_others_fare(others, faili
 
 
 def test_retries_and_failures_are_counted_by_kind():
-    failures = [failure(429), failure(None, "reset"), failure(None, "slow", kind="timeout"), failure(400, retryable=False)]
+    failures = [
+        failure(429),
+        failure(None, "reset"),
+        failure(None, "slow", kind="timeout"),
+        failure(400, retryable=False),
+    ]
     _, _, statistics, _ = attempt(failures)
     assert dict(statistics.retries) == {"429": 1, "connection": 1, "timeout": 1}
     assert dict(statistics.failures) == {"400": 1}
@@ -163,7 +175,9 @@ def test_retries_and_failures_are_counted_by_kind():
 
 def test_a_cancelled_wait_is_not_waiting_any_more():
     async def work() -> int:
-        layer = Retrying(Scripted([failure(retry_after=100.0)]), RetryPolicy(), Statistics(), random=Random(0))
+        layer = Retrying(
+            Scripted([failure(retry_after=100.0)]), RetryPolicy(), Statistics(), random=Random(0)
+        )
         task = asyncio.create_task(layer.complete(REQUEST))
         await asyncio.sleep(1)
         assert layer.waiting == 1

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transports import Opened, asked
+
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
 from promptc.runners.models.transports.script import read_script
 from promptc.spec.errors import DataError
 from promptc.spec.model import Model
-from transports import Opened, asked
 
 APPLES = "Tom has 3 apples and buys 9. How many apples?"
 
@@ -38,7 +39,13 @@ def scripted(folder: Path, rules: list[dict[str, Any]], request: Request) -> str
         ([{"match": "apples", "reply": "12"}], "12"),
         ([{"match": "pears", "reply": "1"}, {"match": "apples", "reply": "12"}], "12"),
         ([{"regex": r"\b3 apples\b", "reply": "12"}], "12"),
-        ([{"regex": r"^Tom", "system": "queue", "reply": "no"}, {"match": "Tom", "system": "route", "reply": "yes"}], "yes"),
+        (
+            [
+                {"regex": r"^Tom", "system": "queue", "reply": "no"},
+                {"match": "Tom", "system": "route", "reply": "yes"},
+            ],
+            "yes",
+        ),
         ([{"default": "?"}, {"match": "apples", "reply": "12"}], "12"),
         ([{"match": "pears", "reply": "1"}, {"default": "?"}], "?"),
         ([{"default": "no", "system": "queue"}, {"default": "yes"}], "yes"),
@@ -84,9 +91,13 @@ FIELDS = {"reasoning": "3 + 9", "answer": 12, "tags": ["a"]}
         ("Answer with a JSON object.", '{"reasoning":"3 + 9","answer":12,"tags":["a"]}'),
         (
             "Write [[ ## answer ## ]] and end with [[ ## completed ## ]].",
-            '[[ ## reasoning ## ]]\n3 + 9\n\n[[ ## answer ## ]]\n12\n\n[[ ## tags ## ]]\n["a"]\n\n[[ ## completed ## ]]',
+            "[[ ## reasoning ## ]]\n3 + 9\n\n[[ ## answer ## ]]\n12\n\n"
+            '[[ ## tags ## ]]\n["a"]\n\n[[ ## completed ## ]]',
         ),
-        ("Answer within <answer> tags.", '<reasoning>\n3 + 9\n</reasoning>\n<answer>\n12\n</answer>\n<tags>\n["a"]\n</tags>'),
+        (
+            "Answer within <answer> tags.",
+            '<reasoning>\n3 + 9\n</reasoning>\n<answer>\n12\n</answer>\n<tags>\n["a"]\n</tags>',
+        ),
         ("Just answer.", 'reasoning: 3 + 9\nanswer: 12\ntags: ["a"]'),
     ],
 )

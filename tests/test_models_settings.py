@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from promptc.runners.models.settings import (
     base_url,
     diagnose,
@@ -101,7 +102,9 @@ def test_names_without_a_provider_have_no_variable():
 
 
 def test_a_script_is_no_parameter_of_a_request():
-    assert request_params(Model(model="embedded/script", params={"script": "a.jsonl", "temperature": 1})) == {"temperature": 1}
+    assert request_params(Model(model="embedded/script", params={"script": "a.jsonl", "temperature": 1})) == {
+        "temperature": 1
+    }
     assert request_params(Model(model="openai/x", params={"script": "a"})) == {"script": "a"}
 
 
@@ -134,27 +137,63 @@ def test_nothing_is_wrong_with(settings):
         ({"model": "opnai/gpt-4.1"}, "unknown provider 'opnai', did you mean 'openai'?"),
         ({"model": "embeded/icl"}, "unknown provider 'embeded', did you mean 'embedded'?"),
         ({"model": "qqqqqqqq/x"}, "unknown provider 'qqqqqqqq'"),
-        ({"model": "gpt-4.1-minni"}, "'gpt-4.1-minni' does not say its provider: write provider/model, did you mean 'gpt-4.1-mini'?"),
+        (
+            {"model": "gpt-4.1-minni"},
+            "'gpt-4.1-minni' does not say its provider: write provider/model, did you mean 'gpt-4.1-mini'?",
+        ),
         ({"model": "embedded/icll"}, "unknown embedded model 'embedded/icll', did you mean 'embedded/icl'?"),
-        ({"model": "embedded/icl", "transport": "litellm"}, "embedded/icl runs inside promptc: leave transport out"),
-        ({"model": "embedded/script"}, "embedded/script needs a file of replies: set params.script to its path"),
+        (
+            {"model": "embedded/icl", "transport": "litellm"},
+            "embedded/icl runs inside promptc: leave transport out",
+        ),
+        (
+            {"model": "embedded/script"},
+            "embedded/script needs a file of replies: set params.script to its path",
+        ),
         ({"model": "openai/x", "transport": "drect"}, "unknown transport 'drect', did you mean 'direct'?"),
-        ({"model": "groq/x", "transport": "direct"}, "transport: direct does not know where 'groq/x' is served: set api_base too"),
-        ({"model": "x", "api_base": "localhost:8000"}, "api_base 'localhost:8000' is not an http or https address"),
-        ({"model": "x", "api_base": "http://h:999999/"}, "api_base 'http://h:999999/' is not an http or https address"),
+        (
+            {"model": "groq/x", "transport": "direct"},
+            "transport: direct does not know where 'groq/x' is served: set api_base too",
+        ),
+        (
+            {"model": "x", "api_base": "localhost:8000"},
+            "api_base 'localhost:8000' is not an http or https address",
+        ),
+        (
+            {"model": "x", "api_base": "http://h:999999/"},
+            "api_base 'http://h:999999/' is not an http or https address",
+        ),
         ({"model": "x", "api_base": "http://[h/"}, "api_base 'http://[h/' is not an http or https address"),
-        ({"model": "x", "api_base": "http://u:p@h/"}, "api_base holds a user name or password: use api_key or headers with ${env:NAME}"),
-        ({"model": "x", "api_base": "http://h/?k=1"}, "api_base 'http://h/?k=1' has a query or fragment: keep origin and path only"),
-        ({"model": "openai/x", "api_key": "${env:A}", "api_key_command": "x"}, "api_key and api_key_command are both set: keep one of them"),
-        ({"model": "openai/x", "params": {"stream": True}}, "params.stream cannot be set: replies are read whole"),
-        ({"model": "openai/x", "params": {"n": 3}}, "params.n cannot be set: rollouts are requests of their own"),
+        (
+            {"model": "x", "api_base": "http://u:p@h/"},
+            "api_base holds a user name or password: use api_key or headers with ${env:NAME}",
+        ),
+        (
+            {"model": "x", "api_base": "http://h/?k=1"},
+            "api_base 'http://h/?k=1' has a query or fragment: keep origin and path only",
+        ),
+        (
+            {"model": "openai/x", "api_key": "${env:A}", "api_key_command": "x"},
+            "api_key and api_key_command are both set: keep one of them",
+        ),
+        (
+            {"model": "openai/x", "params": {"stream": True}},
+            "params.stream cannot be set: replies are read whole",
+        ),
+        (
+            {"model": "openai/x", "params": {"n": 3}},
+            "params.n cannot be set: rollouts are requests of their own",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with(settings, finding):
     assert diagnose(Model(**settings)) == [finding]
 
 
-HEAVY = "import sys, {}; print([name for name in ('litellm', 'aiohttp', 'polars', 'openai', 'rapidfuzz') if name in sys.modules])"
+HEAVY = """
+import sys, {}
+print([name for name in ("litellm", "aiohttp", "polars", "openai", "rapidfuzz") if name in sys.modules])
+"""
 
 
 @pytest.mark.parametrize(
@@ -168,7 +207,9 @@ HEAVY = "import sys, {}; print([name for name in ('litellm', 'aiohttp', 'polars'
     ],
 )
 def test_nothing_heavy_is_imported_before_a_request(module):
-    done = subprocess.run([sys.executable, "-c", HEAVY.format(module)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY.format(module)], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -179,9 +220,9 @@ def test_diagnosing_and_opening_import_nothing_heavy():
         "from promptc.runners.models.settings import diagnose\n"
         "from promptc.runners.models.secrets import Redactor\n"
         "from promptc.spec.model import Model\n"
-        "models = {'a': Model(model='openai/x'), 'b': Model(model='y', api_base='http://h/v1'), 'c': Model(model='opnai/x')}\n"
-        "for model in models.values(): diagnose(model)\n"
-        "open_models(models, environment={}, redactor=Redactor())\n"
+        "models = [Model(model='openai/x'), Model(model='y', api_base='http://h'), Model(model='opn/x')]\n"
+        "for model in models: diagnose(model)\n"
+        "open_models({m.model: m for m in models}, environment={}, redactor=Redactor())\n"
         "print([name for name in ('litellm', 'aiohttp', 'polars', 'openai') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -634,7 +634,8 @@ def test_the_identity_changes_with_every_content(folder: Path) -> None:
 def test_reading_jsonl_loads_no_table_library(folder: Path) -> None:
     path = written(folder, lines(*numbered(40)))
     code = (
-        "import sys; from promptc.runners.dataset import load_examples; from promptc.spec.model import DataSource;"
+        "import sys; from promptc.runners.dataset import load_examples;"
+        "from promptc.spec.model import DataSource;"
         f"load_examples(DataSource(path={str(path)!r}), seed=0); print('polars' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ MOST_TEXT = 400
 
 
 class WorstRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the rows that went worst: excerpts on one line each. `got` is empty where there was no prediction."""
+    """One of the rows that went worst, as excerpts. `got` is empty where there was no prediction."""
 
     id: str
     score: float | None
@@ -34,8 +34,8 @@ class WorstRow(msgspec.Struct, frozen=True, kw_only=True):
 class ReportDetails(msgspec.Struct, frozen=True, kw_only=True):
     """All that a report shows.
 
-    `start` and `winner` are the candidates of an `optimize`. `next_commands` takes the place of the commands that
-    the report would suggest. It can be stored as JSON and read back, to make the same reports again.
+    `start` and `winner` are the candidates of an `optimize`. `next_commands` takes the place of the commands
+    that the report would suggest. It can be stored as JSON and read back, to make the same reports again.
     """
 
     summary: Summary

@@ -26,8 +26,8 @@ class Shortened(msgspec.Struct, frozen=True, kw_only=True):
 def prompt_diff(start: Candidate, winner: Candidate) -> str:
     """The unified diff of two candidates, predictor by predictor; empty where they say the same.
 
-    Demos are blocks: a line that says where the demo comes from, then one line per field. Control characters are
-    written out, so that the text can be shown on a terminal.
+    Demos are blocks: a line that says where the demo comes from, then one line per field. Control characters
+    are written out, so that the text can be shown on a terminal.
     """
     return "".join(
         f"--- start/{name}\n+++ winner/{name}\n" + "".join(f"{line}\n" for line in lines)
@@ -36,7 +36,7 @@ def prompt_diff(start: Candidate, winner: Candidate) -> str:
 
 
 def changes(start: Candidate, winner: Candidate) -> list[tuple[str, list[str]]]:
-    """The lines of the diff (`@@`, ` `, `-`, `+`) for each predictor that says something else, and for `choices`."""
+    """The lines of the diff (`@@`, ` `, `-`, `+`) by predictor, and for `choices`; only what differs."""
     empty = PredictorTexts()
     pairs = [
         (

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from promptc.cli.reports.charts import Row, Span, charted, plot, taken
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import (
     count,
@@ -28,7 +29,6 @@ from promptc.cli.reports.look import (
     Look,
     bold,
     grid,
-    plot,
     quiet,
     section,
 )
@@ -98,7 +98,8 @@ def search(details: ReportDetails, look: Look) -> list[RenderableType]:
     if summary.stop_reason:
         facts.append(stopped(summary.stop_reason))
     rows = trial_rows(summary, look)
-    parts: list[RenderableType] = [grid(rows, right=(1, 5))] if rows else [quiet("nothing was tried")]
+    place = plot(look, taken(rows))
+    parts = [charted(rows, place, right=(1, 5)) if rows else quiet("nothing was tried")]
     return section("Search", parts, aside=f" {look.marks.dot} ".join(one_line(fact) for fact in facts))
 
 
@@ -126,29 +127,27 @@ def best_trials(summary: Summary, most: int = MOST_TRIALS) -> list[TrialLine]:
     return chosen
 
 
-def trial_rows(summary: Summary, look: Look) -> list[list[RenderableType]]:
-    """A line per trial: its place in the search, where it came from, its score on dev, the length of its prompt."""
-    trials = best_trials(summary)
-    origins = [one_line(trial.origin or "candidate", 36) for trial in trials]
-    longest = max((Text(origin).cell_len for origin in origins), default=0)
-    place = plot(look, 2 + 3 + 5 + longest + 2 + 7 + 2 + 14 + 2 + 15)
-    rows = []
-    for trial, origin in zip(trials, origins, strict=True):
-        won = summary.winner is not None and trial.number == summary.winner.number
-        style = GOOD if won else QUIET
-        chart: RenderableType = ""
-        if trial.score is not None and trial.ci_low is not None and trial.ci_high is not None:
-            chart = place.interval(place.start, trial.ci_low, trial.score, trial.ci_high, style)
-        row: list[RenderableType] = [
-            Text(look.marks.best if won else " ", style=f"bold {GOOD}"),
-            quiet(count(trial.number)),
-            plain(origin, "bold" if won else ""),
-            Text(score(trial.score) if trial.score is not None else "invalid", style="bold" if won else ""),
-            quiet(interval(trial.ci_low, trial.ci_high)),
-            quiet(f"{count(trial.prompt_characters)} chars" if trial.prompt_characters else ""),
-        ]
-        rows.append([*row, chart] if place.width else row)
-    return rows
+def trial_rows(summary: Summary, look: Look) -> list[Row]:
+    """A row per trial: its number, where it came from, its score on dev, the length of its prompt."""
+    return [
+        _trial(trial, look, won=summary.winner is not None and trial.number == summary.winner.number)
+        for trial in best_trials(summary)
+    ]
+
+
+def _trial(trial: TrialLine, look: Look, *, won: bool) -> Row:
+    style = "bold" if won else ""
+    cells = [
+        Text(look.marks.best if won else " ", style=f"bold {GOOD}"),
+        quiet(count(trial.number)),
+        plain(one_line(trial.origin or "candidate", 36), style),
+        Text(score(trial.score) if trial.score is not None else "invalid", style=style),
+        quiet(interval(trial.ci_low, trial.ci_high)),
+        quiet(f"{count(trial.prompt_characters)} chars" if trial.prompt_characters else ""),
+    ]
+    if trial.score is None or trial.ci_low is None or trial.ci_high is None:
+        return Row(cells)
+    return Row(cells, Span(trial.ci_low, trial.score, trial.ci_high, GOOD if won else QUIET))
 
 
 def cost(details: ReportDetails, look: Look) -> list[RenderableType]:
@@ -219,7 +218,9 @@ def _paid(timing: Timing) -> list[str]:
 def ending(details: ReportDetails, look: Look) -> list[RenderableType]:
     """The run directory, and what one would type next."""
     parts: list[RenderableType] = [Text(one_line(details.run_directory, 4096), style=ACCENT, overflow="fold")]
-    parts += [Text(continued(c, look.width - 2), style=QUIET, overflow="fold") for c in next_commands(details)]
+    parts += [
+        Text(continued(c, look.width - 2), style=QUIET, overflow="fold") for c in next_commands(details)
+    ]
     return section("Run directory", parts)
 
 

@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
 
 
 def told_apart(value: float, threshold: float) -> tuple[str, str, str]:
-    """A value, a threshold and their distance, with as many decimals (3 to 8) as show which side the value is on."""
+    """A value, a threshold and their distance, with the decimals (3 to 8) that tell the two apart."""
     for decimals in range(3, 9):
         shown, wall = _fixed(value, decimals), _fixed(threshold, decimals)
         if shown != wall or value == threshold:

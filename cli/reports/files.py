@@ -88,8 +88,9 @@ def picture(details: ReportDetails, width: int = REPORT_WIDTH, *, brief: bool = 
     from promptc.cli.reports.terminal import report
 
     console = Console(
-        file=io.StringIO(), width=width, height=25, record=True, color_system="truecolor", force_terminal=True,
-        force_jupyter=False, legacy_windows=False, markup=False, emoji=False, highlight=False, no_color=False,
+        file=io.StringIO(), width=width, height=25, record=True, color_system="truecolor",
+        force_terminal=True, force_jupyter=False, legacy_windows=False, markup=False, emoji=False,
+        highlight=False, no_color=False,
     )  # fmt: skip
     console.print(report(details, brief=brief))
     console.line()  # room below, and rich's pictures do not clip their last line
@@ -107,7 +108,7 @@ def picture(details: ReportDetails, width: int = REPORT_WIDTH, *, brief: bool = 
 
 
 def _with_true_length(found: re.Match[str]) -> str:
-    """rich gives every character one cell of length; those that take two would be squeezed, and marks stretched."""
+    """rich counts every character as one cell; those that take two would be squeezed."""
     from rich.cells import cell_len
 
     cells = cell_len(html.unescape(found["text"]))

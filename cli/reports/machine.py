@@ -14,7 +14,7 @@ from promptc.spec.errors import Interrupted, PromptcError, SpecError
 
 
 def as_document(summary: Summary, run_directory: str) -> str:
-    """summary.json with the run directory, as one document. ASCII, so that no terminal can be told anything by it."""
+    """summary.json with the run directory, in ASCII, so that no terminal can be told anything by it."""
     return _document({**msgspec.to_builtins(summary), "run_directory": run_directory})
 
 

@@ -21,8 +21,8 @@ from promptc.cli.reports.figures import (
     score,
     signed_interval,
 )
-from promptc.cli.reports.reading import MOST_NOTES, restated
-from promptc.cli.reports.scores import Line, telling
+from promptc.cli.reports.reading import MOST_NOTES, noted, restated
+from promptc.cli.reports.scores import Line, metric_lines, slice_lines, telling
 from promptc.cli.reports.tallies import confusions, figure, scalars
 from promptc.cli.reports.verdict import verdict
 from promptc.cli.untrusted import one_line, visible
@@ -38,13 +38,14 @@ _GATES = {
     "missing": "❌ no figure",
     "not applicable": "➖ not applicable",
 }
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:@-])")
-_REFERENCE = re.compile(r"(\\[@#]|\bGH\\-)(?=\w)")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$@#]|:(?=//)|(?<=www)\.|^[-+=])", re.IGNORECASE)
+_LIST = re.compile(r"^(\d+)([.)])")
+_REFERENCE = re.compile(r"(\\[@#]|\bGH-)(?=\w)")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def markdown_report(details: ReportDetails) -> str:
-    """The whole report. It holds no time and no latency, so the same run always gives the same bytes."""
+    """The whole report, without times and latencies."""
     found = verdict(details.summary)
     blocks = [
         f"### {_SIGNS[found.mood]} promptc {escaped(details.title())}",
@@ -66,8 +67,8 @@ def markdown_report(details: ReportDetails) -> str:
 
 
 def escaped(text: str, limit: int = MOST_CELL) -> str:
-    """Others' text as Markdown that shows exactly this: no cell, link, mention, emphasis, formula or tag of its own."""
-    safe = _SPECIAL.sub(r"\\\1", one_line(text, limit)).translate(_HTML)
+    """Others' text as Markdown that shows just that: no cell, link, mention or tag of its own."""
+    safe = _LIST.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", one_line(text, limit))).translate(_HTML)
     # GitHub looks for mentions and issues in the finished page, where a backslash has long gone.
     return _REFERENCE.sub(r"\1<!-- -->", safe)
 
@@ -124,14 +125,13 @@ def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
     if found is None:
         return name, count(split.n), before, f"**{measured(split)}**", MISSING, MISSING
     moved = f"**{change(found.difference)}** {signed_interval(found.ci_low, found.ci_high)}"
-    return name, count(split.n), before, measured(split), moved, probability(found.p)
+    return name, count(split.n), before, measured(split), moved, escaped(probability(found.p))
 
 
 def _metrics(details: ReportDetails) -> list[str]:
     for name, split in details.splits()[:1]:
-        if len(split.metrics) > 1:
-            before = split.start.metrics if split.start is not None else {}
-            lines = [Line(metric, before.get(metric), now) for metric, now in split.metrics.items()]
+        lines = metric_lines(split)
+        if lines:
             return [_lines(f"metric on {name}", lines)]
     return []
 
@@ -139,10 +139,7 @@ def _metrics(details: ReportDetails) -> list[str]:
 def _slices(details: ReportDetails) -> list[str]:
     shown = []
     for name, split in details.splits()[:1]:
-        before = split.start.slices if split.start is not None else {}
-        for column, figures in split.slices.items():
-            olds = before.get(column, {})
-            lines = [Line(value, olds.get(value), now) for value, now in figures.items()]
+        for column, lines in slice_lines(split).items():
             chosen = telling(lines)
             block = _lines(f"{cell(column)} on {name}", chosen)
             if len(chosen) < len(lines):
@@ -227,10 +224,10 @@ def _search(details: ReportDetails) -> list[str]:
 
 def _cost(details: ReportDetails) -> list[str]:
     summary = details.summary
-    parts = [
-        f"{code(role, 40)} {counted(spent.calls, 'call')}, {counted(spent.tokens, 'token')}, {escaped(dollars(spent.usd))}"
-        for role, spent in summary.cost.items()
-    ]
+    parts = []
+    for role, spent in summary.cost.items():
+        amounts = f"{counted(spent.calls, 'call')}, {counted(spent.tokens, 'token')}, {dollars(spent.usd)}"
+        parts.append(f"{code(role, 40)} {escaped(amounts)}")
     unknown = unpriced(details)
     if unknown:
         parts.append(f"price unknown for {', '.join(map(code, unknown))}")
@@ -268,7 +265,7 @@ def _worst(details: ReportDetails) -> list[str]:
 
 
 def _notes(details: ReportDetails) -> list[str]:
-    notes = list(dict.fromkeys(details.summary.notes))[:MOST_NOTES]
+    notes = noted(details.summary)[:MOST_NOTES]
     return ["\n".join(f"- {escaped(note, 500)}" for note in notes)] if notes else []
 
 

@@ -14,6 +14,7 @@ from promptc.cli.reports.figures import count, counted, score
 from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, grid, quiet, section
 from promptc.cli.untrusted import one_line, plain
 from promptc.runners.candidate import Candidate, Demo
+from promptc.runners.summary import Summary
 
 MOST_DIFF_LINES = 60
 MOST_LINE = 600
@@ -82,7 +83,7 @@ def _hanging(line: str, style: str) -> RenderableType:
     body = line[1:]
     indent = len(body) - len(body.lstrip(" "))
     cells = [Text(line[0], style=style), Text(body[indent:], style=style)]
-    return grid([cells], last_wraps=True, gap=1 + indent)
+    return grid([cells], gap=1 + indent)
 
 
 def worst(details: ReportDetails, look: Look) -> list[RenderableType]:
@@ -98,7 +99,8 @@ def worst(details: ReportDetails, look: Look) -> list[RenderableType]:
 def _row(row: WorstRow, look: Look) -> RenderableType:
     limit = max(look.width * 2 - 40, 120)
     head = Text(one_line(row.id, 60), style="bold")
-    head.append(f"  {score(row.score) if row.score is not None else 'no score'}", style=QUIET)
+    given = score(row.score) if row.score is not None else "no score"
+    head.append(f"  {given}", style=f"not bold {QUIET}")
     lines: list[tuple[str, str, str]] = [("in", row.inputs, "")]
     if row.expected:
         lines.append(("expected", row.expected, GOOD))
@@ -106,7 +108,7 @@ def _row(row: WorstRow, look: Look) -> RenderableType:
     if row.reason and not restated(row):
         lines.append(("why", row.reason, QUIET))
     cells = [[quiet(label), plain(one_line(text, limit), style)] for label, text, style in lines]
-    return Group(head, Padding(grid(cells, last_wraps=True), (0, 0, 0, 2)))
+    return Group(head, Padding(grid(cells), (0, 0, 0, 2)))
 
 
 def restated(row: WorstRow) -> bool:
@@ -116,15 +118,25 @@ def restated(row: WorstRow) -> bool:
 
 
 def notes(details: ReportDetails, look: Look) -> list[RenderableType]:
-    """What is worth knowing besides: reasons behind the exit code, notes of the run, warnings of the moment."""
-    lines = [*details.summary.notes, *(details.timing.warnings if details.timing is not None else ())]
+    """What is worth knowing besides: notes of the run, and warnings of the moment."""
+    lines = [*noted(details.summary), *(details.timing.warnings if details.timing is not None else ())]
     return section("Notes", list(bullets(lines, look)))
+
+
+def noted(summary: Summary) -> list[str]:
+    """The notes of a run, and which models were exchanged while it went on."""
+    changed = [
+        f"{model} answered as {', '.join(served)}: it was exchanged during the run"
+        for model, served in summary.served_models.items()
+        if len(served) > 1
+    ]
+    return list(dict.fromkeys((*summary.notes, *changed)))
 
 
 def bullets(lines: Iterable[str], look: Look) -> Iterable[RenderableType]:
     """A list of sentences; each once, the first twenty."""
     unique = list(dict.fromkeys(lines))
     for line in unique[:MOST_NOTES]:
-        yield grid([[quiet(look.marks.bullet), plain(one_line(line, MOST_NOTE))]], last_wraps=True, gap=1)
+        yield grid([[quiet(look.marks.bullet), plain(one_line(line, MOST_NOTE))]], gap=1)
     if len(unique) > MOST_NOTES:
         yield quiet(f"and {counted(len(unique) - MOST_NOTES, 'more note')} in summary.json")

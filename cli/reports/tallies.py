@@ -33,7 +33,7 @@ def scalars(tally: Mapping[str, Any]) -> dict[str, float]:
 
 
 def figure(value: float) -> str:
-    """A number of a tally, in whatever unit it is: counts whole, shares with three decimals, others with two."""
+    """A number of a tally in its own unit: counts whole, shares with three decimals, others with two."""
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3f}" if abs(value) <= 1 else f"{value:,.2f}"

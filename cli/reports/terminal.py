@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from promptc.cli.reports import facts, reading, scores
+from promptc.cli.reports import counts, facts, reading, scores
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
@@ -28,8 +28,8 @@ GUTTER = 4
 
 Section = Callable[[ReportDetails, Look], list[RenderableType]]
 
-FIGURES: Sequence[Section] = (scores.scores, scores.metrics, scores.slices, scores.tallies)
-FACTS: Sequence[Section] = (facts.gates, scores.failures, facts.search, facts.cost)
+FIGURES: Sequence[Section] = (scores.scores, scores.metrics, scores.slices, counts.tallies)
+FACTS: Sequence[Section] = (facts.gates, counts.failures, facts.search, facts.cost)
 BRIEF: Sequence[Section] = (*FIGURES, facts.gates, facts.search, facts.cost)
 READING: Sequence[Section] = (reading.prompt, reading.worst, reading.notes, facts.ending)
 
@@ -52,13 +52,12 @@ class Report:
         self._brief = brief
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Compose the sections for this console. Lines end where their text ends, so that they can be copied."""
+        """Compose the sections for this console. Lines end where their text ends, to be copied."""
         look = look_of(console, options.update(width=min(options.max_width, WIDEST)))
         parts = [headline(self._details, look), *self._body(look)]
         for line in console.render_lines(Group(*parts), options.update(width=look.width), pad=False):
             yield from _without_end(line)
             yield Segment.line()
-
 
     def _body(self, look: Look) -> list[RenderableType]:
         if self._brief:
