@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from promptc.cli.diagnosis import Area, Finding, Status
-from promptc.cli.model_health import Call, ModelHealth, can_be_asked
+from promptc.cli.model_health import Call, ModelHealth
 from promptc.cli.reports.figures import counted, duration
-from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, grid, section
+from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, HEADING, QUIET, Look
 from promptc.cli.reports.machine import as_list
 from promptc.cli.untrusted import one_line
 from promptc.spec.diagnostics import Diagnostic
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _TITLES: dict[Area, str] = {"program": "Program", "files": "Files", "terminal": "Terminal", "network": "Network"}
 _STYLES: dict[Status, str] = {"ok": GOOD, "note": QUIET, "warning": CAUTION, "error": BAD}
 OWN = frozenset({"promptc", "python", "system"})
+"""Names of findings about the program that are no libraries."""
+LONGEST = 2000
+"""Characters of a sentence that are shown."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +65,14 @@ def diagnosis_report(diagnosis: Diagnosis, look: Look, *, verbose: bool) -> Rend
     """The findings for a person."""
     from rich.console import Group
 
-    parts: list[RenderableType] = []
+    parts: list[Text] = []
     for area, title in _TITLES.items():
         found = [finding for finding in diagnosis.findings if finding.area == area]
         if area == "program" and not verbose:
             found = _libraries_in_short(found)
-        parts += section(title, [grid(list(_finding_rows(found, look)))] if found else [])
-    parts += section("Models", _models(diagnosis, look), str(diagnosis.spec or ""))
-    return Group(*parts[1:], *_conclusion(diagnosis))
+        parts += _section(title, [_finding_entry(finding) for finding in found], look)
+    parts += _section("Models", [_model_entry(model, diagnosis.called, look) for model in diagnosis.models], look)
+    return Group(*parts, *_conclusion(diagnosis))
 
 
 def _libraries_in_short(findings: Sequence[Finding]) -> list[Finding]:
@@ -79,51 +83,32 @@ def _libraries_in_short(findings: Sequence[Finding]) -> list[Finding]:
     return [*others, Finding(area="program", name="libraries", value=listed)] if good else others
 
 
-def _finding_rows(findings: Iterable[Finding], look: Look) -> Iterable[Sequence[RenderableType]]:
-    for finding in findings:
-        yield _mark(finding.status, look), finding.name, one_line(look.words(finding.value), 2000)
-        if finding.hint:
-            yield "", "", _hint(finding.hint, look)
+def _finding_entry(finding: Finding) -> _Entry:
+    lines = [_Line(finding.value), *([_hint(finding.hint)] if finding.hint else [])]
+    return _Entry(finding.status, finding.name, tuple(lines))
 
 
-def _models(diagnosis: Diagnosis, look: Look) -> list[RenderableType]:
-    if diagnosis.spec is None:
-        return [_quiet("no spec here, so no models were looked at: promptc doctor SPEC")]
-    rows: list[Sequence[RenderableType]] = []
-    for health in diagnosis.models:
-        status: Status = "error" if not health.usable else "warning" if health.notes else "ok"
-        rows.append((_mark(status, look), health.name, one_line(health.model)))
-        rows += [("", "", line) for line in _health_lines(health, diagnosis.called, look)]
-    return [grid(rows)] if rows else []
-
-
-def _health_lines(health: ModelHealth, called: bool, look: Look) -> Iterable[RenderableType]:
-    dot = f" {look.marks.dot} "
-    reached = f"{health.transport}, {one_line(health.address)}" + (
-        f" by the proxy {one_line(health.proxy)}" if health.proxy else ""
-    )
-    yield dot.join((reached, f"key: {health.key}", _price(health.price)))
+def _model_entry(health: ModelHealth, called: bool, look: Look) -> _Entry:
+    status: Status = "error" if not health.usable else "warning" if health.notes else "ok"
+    way = f"{health.transport}, {health.address}" + (f" by the proxy {health.proxy}" if health.proxy else "")
+    key = () if health.problem else (f"key: {health.key}",)
+    lines = [_Line(health.model, "bold"), _Line(f" {look.marks.dot} ".join((way, *key, _price(health.price))))]
     if health.problem:
-        yield _styled(one_line(health.problem, 400), BAD)
-    if health.hint:
-        yield _hint(health.hint, look)
-    for note in health.notes:
-        yield _quiet(look.words(note))
+        lines += [_Line(health.problem, BAD), *([_hint(health.hint)] if health.hint else [])]
+    lines += [_Line(note, QUIET) for note in health.notes]
     if health.call is not None:
-        yield from _call_lines(health.call, look)
-    elif called and not health.problem and not can_be_asked(health):
-        yield _quiet("not asked: it knows no such question")
+        lines += _call_lines(health.call)
+    elif called and not health.problem:
+        lines.append(_Line("not asked: it knows no such question", QUIET))
+    return _Entry(status, health.name, tuple(lines))
 
 
-def _call_lines(call: Call, look: Look) -> Iterable[RenderableType]:
+def _call_lines(call: Call) -> list[_Line]:
     if call.error:
-        yield _styled(one_line(call.error, 400), BAD)
-        if call.hint:
-            yield _hint(call.hint, look)
-        return
-    served = f" as {one_line(call.served_model)}" if call.served_model else ""
+        return [_Line(call.error, BAD), *([_hint(call.hint)] if call.hint else [])]
+    served = f" as {call.served_model}" if call.served_model else ""
     took = f"{call.seconds * 1000:.0f} ms" if call.seconds < 1 else duration(call.seconds)
-    yield _styled(f"answered in {took}{served}", GOOD)
+    return [_Line(f"answered in {took}{served}", GOOD)]
 
 
 def _price(price: Price | None) -> str:
@@ -134,7 +119,7 @@ def _price(price: Price | None) -> str:
     return f"${price.input:g} in, ${price.output:g} out per million tokens"
 
 
-def _conclusion(diagnosis: Diagnosis) -> list[RenderableType]:
+def _conclusion(diagnosis: Diagnosis) -> list[Text]:
     from rich.text import Text
 
     bad = sum(not model.usable for model in diagnosis.models)
@@ -147,25 +132,52 @@ def _conclusion(diagnosis: Diagnosis) -> list[RenderableType]:
         said = Text(f"all right, with {counted(warnings, 'warning')}", style=f"bold {CAUTION}")
     else:
         said = Text("all right", style=f"bold {GOOD}")
-    if diagnosis.models and not diagnosis.called and not bad:
-        said.append("; --call asks each model a question", style="default")
-    return [Text(""), said]
+    if diagnosis.spec is None:
+        said.append("; name a spec to look at its models, too", style="not bold default")
+    elif diagnosis.models and not diagnosis.called and not bad:
+        said.append("; --call asks each model a question", style="not bold default")
+    return [said]
 
 
-def _mark(status: Status, look: Look) -> Text:
-    marks = {"ok": look.marks.met, "note": look.marks.bullet, "warning": "!", "error": look.marks.failed}
-    return _styled(marks[status], _STYLES[status])
+class _Line(msgspec.Struct, frozen=True):
+    """A sentence with its style."""
+
+    text: str
+    style: str = ""
 
 
-def _hint(text: str, look: Look) -> Text:
-    return _styled(f"{look.marks.arrow} {look.words(one_line(text, 400))}", ACCENT)
+class _Entry(msgspec.Struct, frozen=True):
+    """A mark, a name, and sentences beside it."""
+
+    status: Status
+    name: str
+    lines: tuple[_Line, ...]
 
 
-def _quiet(text: str) -> Text:
-    return _styled(text, QUIET)
+def _hint(text: str) -> _Line:
+    return _Line(f"→ {text}", ACCENT)
 
 
-def _styled(text: str, style: str) -> Text:
+def _section(title: str, entries: Sequence[_Entry], look: Look) -> list[Text]:
+    """A heading, and the entries with their sentences in line; nothing where there are none."""
     from rich.text import Text
 
-    return Text(text, style=style)
+    if not entries:
+        return []
+    width = max(len(entry.name) for entry in entries)
+    shown = [Text(title, style=HEADING)]
+    for entry in entries:
+        head = Text("  ").append(_mark(entry.status, look), _STYLES[entry.status]).append(f"  {entry.name:<{width}}")
+        for line in entry.lines:
+            for piece in _wrapped(look.words(one_line(line.text, LONGEST)), look.width - width - 7):
+                shown.append(head.append(f"  {piece}", line.style))
+                head = Text(" " * (width + 5))
+    return [*shown, Text("")]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _mark(status: Status, look: Look) -> str:
+    return {"ok": look.marks.met, "note": look.marks.bullet, "warning": "!", "error": look.marks.failed}[status]

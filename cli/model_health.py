@@ -93,7 +93,7 @@ def examine(name: str, model: Model, environment: Mapping[str, str], prices: Pri
     pricing = pricing_of(model, prices)
     notes = list(key.notes)
     if pricing is None:
-        notes.append("its price is not known: give it a price: {input: …, output: …}, or dollars are not counted")
+        notes.append("price unknown, so dollars are not counted: set price: {input: …, output: …}")
     script = _script_problem(model, base) if transport == "script" else ""
     return ModelHealth(
         name=name,
@@ -141,7 +141,7 @@ def _provider_key(model: Model, environment: Mapping[str, str], prices: PriceMap
     if provider in OWN_CREDENTIALS:
         return KeyState("found by the provider's own library: variables, a profile, or the machine's role")
     if provider in WITHOUT_KEY:
-        return KeyState("none needed")
+        return KeyState("none needed", notes=("set api_base to where it is served",))
     if not variables:
         return KeyState("unknown", notes=("write provider/model, so that its key can be found",))
     return _missing(variables[0])
@@ -174,7 +174,10 @@ def _address(model: Model, environment: Mapping[str, str]) -> str:
         return "recorded replies" if transport == "replay" else "inside promptc"
     if transport == "direct":
         return base_url(model, environment) or OPENAI_BASE
-    return base_url(model, environment) or "the provider's own"
+    if base := base_url(model, environment):
+        return base
+    provider = provider_of(model.model)
+    return f"where litellm expects {provider}" if provider in WITHOUT_KEY else "the provider's own"
 
 
 def _first_price(pricing: Pricing | None) -> Price | None:

@@ -249,6 +249,9 @@ def open_stack(
     spec: Spec, choices: Choices, environment: Mapping[str, str], terminal: Terminal, stack: contextlib.AsyncExitStack
 ) -> ModelStack:
     """Every model that the spec may ask, with its layers; closed by `stack`."""
+    for name, value in environment.items():
+        if not name.startswith("PROMPTC_"):
+            os.environ.setdefault(name, value)  # litellm reads credentials of several parts (AWS, Vertex) only there
     redactor = Redactor()
     cache = None
     if spec.run.cache:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +65,10 @@ class _RecordedFailure(msgspec.Struct, frozen=True):
 
 
 class Effects:
-    """The run's one door to the outside."""
+    """The run's one door to the outside.
+
+    `missing` grows with the keys of replies that an offline run does not have: no effects, and no run to go on with.
+    """
 
     def __init__(
         self,
@@ -80,13 +83,16 @@ class Effects:
         version: str = "",
         stop_file: Path | None = None,
         hook_digests: dict[str, str] | None = None,
+        missing: Collection[bytes] = (),
     ) -> None:
         self.journal = journal
         self.ledger = ledger
         self.models = models
         self.hooks = hooks
         self.concurrency = concurrency
+        self.missing = missing
         self.stopping = False
+        self.at_once = False
         self.signal_number = 0
         self.stop_reason = ""
         self.replayed = 0
@@ -104,6 +110,8 @@ class Effects:
 
     def phase(self, digest: str, worst: Estimate) -> Phase[Any]:
         """Open the next phase. `worst` is the most that it can cost; where that does not fit, it goes in waves."""
+        if self.missing:
+            raise Untrusted(f"{len(self.missing)} replies are not recorded")
         self._phases += 1
         ledger = self.ledger
         in_waves = self._minutes is not None or not ledger.fits(worst)
@@ -135,6 +143,8 @@ class Effects:
             except CallFailed as error:
                 if error.fatal:
                     raise Untrusted(error.message, error.hint) from error
+                if request.key() in self.missing:
+                    raise
                 failure = _RecordedFailure(error.kind, error.message, error.status)
                 return "model_failure", msgspec.json.encode(failure)
             return "model", msgspec.json.encode(completion)
@@ -225,7 +235,11 @@ class Effects:
             self.journal.elapsed = self._clock() - self._started
 
     def stop(self, signal_number: int) -> None:
-        """Ask the run to end: what is under way is finished and recorded, nothing new is started."""
+        """Ask the run to end: what is under way is finished and recorded, nothing new is started.
+
+        Asked twice, what is under way is given up.
+        """
+        self.at_once = self.stopping
         self.stopping = True
         self.signal_number = signal_number
         self.wake()
@@ -233,13 +247,16 @@ class Effects:
     async def drain(self, seconds: float = 10.0) -> None:
         """Let what is under way end and be recorded, for so many seconds at most."""
         if self._under_way:
-            _, late = await asyncio.wait(self._under_way.values(), timeout=seconds)
+            timeout = 0.0 if self.at_once else seconds
+            _, late = await asyncio.wait(self._under_way.values(), timeout=timeout)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
     def interruption(self) -> Interrupted:
         """The error that ends an interrupted run."""
+        if self.at_once:
+            return Interrupted(self.signal_number, "interrupted at once; every reply that had come is recorded")
         return Interrupted(self.signal_number, "interrupted; everything that was paid for is recorded")
 
     def what_changed(self) -> str:

@@ -69,21 +69,16 @@ class Journal:
         self._path = path
         try:
             self._db = sqlite3.connect(path if path is not None else ":memory:", isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
-            problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.Error as error:
             raise self._broken(error) from error
-        if problem != "ok":
-            raise RunError(
-                f"{path}: the journal is damaged ({problem})",
-                "--force starts the run anew; what the journal held is paid again",
-            )
-        self.written_by = self._meta("promptc", version)
-        self._check_identity(identity)
-        self.session = int(self._meta("session", "0")) + 1
-        self._db.execute("UPDATE meta SET value = ? WHERE name = 'session'", (str(self.session),))
+        try:
+            self._open(identity, version)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._broken(error) from error
+        except RunError:
+            self._db.close()
+            raise
         self._phases = {row[0]: PhaseRecord(*row) for row in self._db.execute("SELECT * FROM phases")}
         self._unused: dict[int, int] = dict(
             self._db.execute("SELECT phase, count(*) FROM effects GROUP BY phase").fetchall()
@@ -92,6 +87,18 @@ class Journal:
         self._used: set[bytes] = set()
         self._pending: dict[bytes, Effect] = {}
         self._flushed: asyncio.Future[None] | None = None
+
+    def _open(self, identity: str, version: str) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_TABLES)
+        problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise self._damaged(problem)
+        self.written_by = self._meta("promptc", version)
+        self._check_identity(identity)
+        self.session = int(self._meta("session", "0")) + 1
+        self._db.execute("UPDATE meta SET value = ? WHERE name = 'session'", (str(self.session),))
 
     @property
     def elapsed(self) -> float:
@@ -230,7 +237,15 @@ class Journal:
                 "choose another directory with -o, or --force to start anew here",
             )
 
+    def _damaged(self, what: object) -> RunError:
+        return RunError(
+            f"{self._path}: the journal is damaged: {what}",
+            "delete it to start the run anew; what it held is asked, and paid, again",
+        )
+
     def _broken(self, error: sqlite3.Error) -> RunError:
+        if not isinstance(error, sqlite3.OperationalError):
+            return self._damaged(error)
         return RunError(
             f"{self._path}: the journal cannot be used: {error}",
             "free disk space or mend the permissions and run the same command again; nothing recorded is lost",

@@ -180,7 +180,8 @@ class Phase(Generic[Result]):
             self._error = self.effects.interruption()
         if self._error is not None:
             raise self._error
-        self.effects.journal.end_phase(self.number)
+        if not self.effects.missing:
+            self.effects.journal.end_phase(self.number)
         self.effects.save_elapsed()
         return started
 
@@ -309,5 +310,5 @@ def diverged(effects: Effects, what: str) -> RunError:
     """The error of a replay that asks for something else than what was recorded."""
     return RunError(
         f"this run cannot be replayed: {what} ({effects.what_changed()})",
-        "--fresh starts it anew (and pays anew); nothing was paid now",
+        "delete the run's calls.sqlite to start it anew (and pay anew); nothing was paid now",
     )

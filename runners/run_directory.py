@@ -24,16 +24,18 @@ from promptc.spec.errors import RunError
 MARKER = ".promptc.json"
 MANIFEST = "manifest.json"
 JOURNAL = "calls.sqlite"
+LOCK = ".lock"
 FLUSH_SECONDS = 0.5
 """How long a line may stay in this process."""
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory says about the run that it belongs to."""
+    """What a directory says about the run that it belongs to. `fresh` runs were begun without reading the cache."""
 
     identity: str
     command: str
     name: str
+    fresh: bool = False
     format: int = 1
 
 
@@ -45,10 +47,25 @@ class RunDirectory:
         self.work = work
         self.marker = marker
         self._lock: IO[str] | None = None
+        self._logs: list[LineLog] = []
 
     @classmethod
     def open(cls, path: Path, marker: Marker, *, force: bool = False, fresh: bool = False) -> RunDirectory:
-        """Find out what stands at `path` and take the writer's lock. Raises RunError."""
+        """Find out what stands at `path` and take the writer's lock. Raises RunError.
+
+        A `fresh` run starts anew unless what stands there, unfinished, was begun fresh as well.
+        """
+        marker = msgspec.structs.replace(marker, fresh=fresh)
+        directory = cls(path, cls._place(path, marker, force), marker)
+        directory._create()
+        directory._take_lock()
+        directory._finish_replacing()
+        directory._begin()
+        return directory
+
+    @staticmethod
+    def _place(path: Path, marker: Marker, force: bool) -> Path:
+        """Where the run is to be written: at `path`, or beside what stands there until it is complete."""
         found = read_marker(path)
         beside = path.with_name(f".{path.name}.{marker.identity[:12]}.partial")
         if found is None:
@@ -57,26 +74,16 @@ class RunDirectory:
                     f"{path} is not empty and promptc did not make it",
                     "choose another directory with -o; promptc never writes into a folder that is not its own",
                 )
-            work = path
-        elif found.identity == marker.identity and not (fresh and is_finished(path)):
-            work = path
-        elif is_finished(path):
-            work = beside
-        elif found.identity == marker.identity or force:
-            work = path
-        else:
-            raise RunError(
-                f"{path} holds an unfinished run of something else ({found.command} of {found.name})",
-                "finish it with its own command, choose another directory with -o, or give it up with --force",
-            )
-        directory = cls(path, work, marker)
-        directory._create()
-        directory._take_lock()
-        same = found is not None and found.identity == marker.identity
-        if (work == path and found is not None and not same) or fresh:
-            directory._clear()
-        directory.write(MARKER, msgspec.json.format(msgspec.json.encode(marker)) + b"\n")
-        return directory
+            return beside if is_finished(beside) else path
+        same = found.identity == marker.identity
+        if is_finished(path):
+            return path if same and not marker.fresh else beside
+        if same or force:
+            return path
+        raise RunError(
+            f"{path} holds an unfinished run of something else ({found.command} of {found.name})",
+            "finish it with its own command, choose another directory with -o, or give it up with --force",
+        )
 
     @property
     def finished(self) -> bool:
@@ -104,7 +111,9 @@ class RunDirectory:
 
     def appending(self, name: str) -> LineLog:
         """A file of lines that grows while the run works, begun anew."""
-        return LineLog(self.work / name)
+        log = LineLog(self.work / name)
+        self._logs.append(log)
+        return log
 
     def complete(self, manifest: bytes) -> None:
         """Write the manifest; where another finished run stood, take its place."""
@@ -119,19 +128,39 @@ class RunDirectory:
             self.work = self.path
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Close what a run that failed left open, and give the lock back."""
+        for log in self._logs:
+            log.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _finish_replacing(self) -> None:
+        """Where a kill fell between the two renames of `complete`, do the second one."""
+        if self.work != self.path and is_finished(self.work) and not self.path.exists():
+            with _disk_errors(self.path):
+                os.replace(self.work, self.path)
+            self.work = self.path
+
+    def _begin(self) -> None:
+        """Keep what an earlier session of this run left, or clear what stands here and sign the directory."""
+        standing = read_marker(self.work)
+        if standing is not None and standing.identity == self.marker.identity:
+            if standing.fresh or not self.marker.fresh:
+                self.marker = standing
+                return
+        self._clear()
+        self.write(MARKER, msgspec.json.format(msgspec.json.encode(self.marker)) + b"\n")
 
     def _create(self) -> None:
         with _disk_errors(self.work):
             self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _clear(self) -> None:
+        """Remove an earlier run: first what makes it finished, its marker never, so that a kill loses no claim."""
         with _disk_errors(self.work):
-            for entry in self.work.iterdir():
-                if entry.name == ".lock":
+            for entry in sorted(self.work.iterdir(), key=lambda entry: (entry.name != MANIFEST, entry.name)):
+                if entry.name in (LOCK, MARKER):
                     continue
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
@@ -140,7 +169,7 @@ class RunDirectory:
 
     def _take_lock(self) -> None:
         with _disk_errors(self.work):
-            self._lock = open(self.work / ".lock", "w", encoding="utf-8")  # noqa: SIM115  held while the run works
+            self._lock = open(self.work / LOCK, "w", encoding="utf-8")  # noqa: SIM115  held while the run works
         try:
             import fcntl
         except ImportError:  # Windows: the journal's own locking remains
@@ -148,6 +177,7 @@ class RunDirectory:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self.close()
             raise RunError(
                 f"{self.work} is being written by another promptc process", "wait for it, or choose another -o"
             ) from error
@@ -237,9 +267,11 @@ def is_finished(path: Path) -> bool:
 
 
 def _occupied(path: Path) -> bool:
-    if not path.exists():
-        return False
-    return not path.is_dir() or any(path.iterdir())
+    """True where something stands that promptc did not make; a kill may have left the lock and no marker yet."""
+    with _disk_errors(path):
+        if not path.exists():
+            return False
+        return not path.is_dir() or any(entry.name not in (LOCK, f".{MARKER}.tmp") for entry in path.iterdir())
 
 
 def _slug(name: str) -> str:
@@ -251,6 +283,6 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         hint = "free space and run the same command again: it resumes" if full else "mend the permissions, or use -o"
         raise RunError(f"{path}: {error.strerror or error}", hint) from error

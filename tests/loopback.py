@@ -281,7 +281,7 @@ class Loopback:
             if self._closing.is_set() or _gone(request):
                 break
             await stream.write(data[index : index + 1])
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.001)
         return stream
 
     def _fault(self, number: int, body: Body) -> tuple[str, Fault | None]:

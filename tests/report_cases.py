@@ -5,6 +5,9 @@ The figures belong together: intervals are around their means, trials and splits
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import msgspec
 
 from promptc.cli.reports.details import ReportDetails, WorstRow
@@ -318,7 +321,7 @@ def start_won() -> ReportDetails:
             summary,
             stop_reason="finished",
             winner=summary.trials[0],
-            trials=summary.trials[:2],
+            trials=(summary.trials[0], trial(1, "labeled", 0.445, 4_102)),
             gates=(),
             dev=msgspec.structs.replace(winner_dev().start, start=winner_dev().start, improvement=none),
             test=msgspec.structs.replace(start_test(), start=start_test(), improvement=none),
@@ -417,3 +420,136 @@ def failing_eval() -> ReportDetails:
             warnings=("openai/gpt-4.1-mini answered as gpt-4.1-mini-2025-04-14",),
         ),
     )
+
+
+def hostile(payload: str) -> ReportDetails:
+    """The triage search with one text in every place that a model, a row, a provider or a spec can fill."""
+    details = triage()
+    summary = details.summary
+    test = summary.test
+    assert test is not None
+    lines = {payload: figure(0.5, 0.4, 0.6, 9), "other": figure(0.4, 0.3, 0.5, 9)}
+    tally = {payload: 0.5, "confusion": {payload: {"other": 3, payload: 4}}, "fields": {payload: {"score": 0.5, "rows": 9}}}
+    start = msgspec.structs.replace(
+        start_test(), metrics=lines, slices={payload: lines}, tallies={payload: tally}, failures={payload: 1}
+    )
+    poisoned = msgspec.structs.replace(
+        test, start=start, metrics=lines, slices={payload: lines}, tallies={payload: tally}, failures={payload: 2}
+    )
+    demo = Demo(inputs={payload: payload}, outputs={"list": [payload], payload: payload}, row_id=payload)
+    texts = PredictorTexts(instructions=payload, descriptions={payload: payload}, demos=(demo,), model=payload)
+    trials = tuple(msgspec.structs.replace(trial, origin=payload) for trial in summary.trials)
+    return ReportDetails(
+        summary=msgspec.structs.replace(
+            summary,
+            name=payload,
+            command=payload,
+            optimizer=payload,
+            stop_reason=payload,
+            test=poisoned,
+            verdicts=(VerdictLine(code=6, message=payload),),
+            gates=(GateResult(text=payload, value=0.5, status="failed"),),
+            cost={payload: RoleCost(calls=1, tokens=2, usd=0.1)},
+            trials=trials,
+            winner=trials[5],
+            served_models={payload: (payload, "other")},
+            notes=(payload,),
+        ),
+        spec_name=payload,
+        run_directory=payload,
+        start=Candidate(predictors={"answer": PredictorTexts(instructions="Answer.")}, choices={payload: 1}),
+        winner=Candidate(predictors={"answer": texts, payload: texts}, choices={payload: payload}),
+        worst=(WorstRow(id=payload, score=0.0, inputs=payload, expected=payload, got=payload, reason=payload),),
+        timing=timing(models={payload: model_figures(unpriced=1)}, warnings=(payload,)),
+    )
+
+
+HOSTILE = {
+    "ansi colour": "\x1b[31mred\x1b[0m",
+    "clear screen": "\x1b[2J\x1b[H gone",
+    "8-bit csi": "\x9b31m red \x9d0;title\x9c",
+    "osc 8 link": "\x1b]8;;https://evil.example\x1b\\click\x1b]8;;\x1b\\",
+    "osc 52 clipboard": "\x1b]52;c;ZXZpbA==\x07",
+    "device control": "\x1bP+q544e\x1b\\",
+    "carriage return": "harmless\roverwritten",
+    "backspaces": "pass\b\b\b\bfail",
+    "nul and del": "a\x00b\x7fc",
+    "vertical": "one\vtwo\fthree\x85four\u2028five\u2029six",
+    "bidi override": "user\u202e\u2066nimda\u2069\u202c\u200f",
+    "tags and joiners": "hidden\U000e0041\U000e0042\ufeff\u200b\u2060",
+    "no characters": "\ud800 \udfff \ufffe \uffff \ufdd0",
+    "rich markup": "[red]x[/red] [link=https://evil.example]y[/link] [/] [@click=a]z[/] :smile:",
+    "html": "<script>alert(1)</script><img src=x onerror=alert(1)> &lt;b&gt; ]]> <!-- --></summary></details>",
+    "markdown": "[x](https://evil.example) ![y](https://evil.example/p.png) **b** `c` | d | ~~e~~ # f\n# g\n- h\n\n1. i",
+    "mentions": "@octocat #123 GH-5 www.evil.example https://evil.example a@evil.example $x^2$ ```` ```",
+    "backslashes": "a\\|b\\\\|c\\`d`\\",
+    "format braces": "{} {unique_id} {{styles}} %s {0.__class__}",
+    "combining tower": "a" + "\u0301" * 300,
+    "wide": "漢字かな交じり文" * 30,
+    "many lines": "line\n" * 500,
+    "one megabyte": "x" * 1_000_000,
+    "a megabyte of escapes": "\x1b" * 1_000_000,
+    "empty": "",
+    "spaces": "   \t \n ",
+}
+"""Texts that would like to be more than text, by what they try."""
+
+GOLDENS = {
+    "triage": triage,
+    "start_won": start_won,
+    "failing_eval": failing_eval,
+}
+"""Reports whose every form is kept under golden/reports."""
+
+
+def golden_files() -> dict[str, str]:
+    """The content of every golden file by name. `python tests/report_cases.py` writes them anew."""
+    from promptc.cli.reports.diff import prompt_diff
+    from promptc.cli.reports.files import text_report
+    from promptc.cli.reports.markdown import markdown_report
+
+    files = {"triage.diff": prompt_diff(START, WINNER)}
+    for name, make in GOLDENS.items():
+        for width in (80, 200):
+            files[f"{name}.{width}.txt"] = text_report(make(), width)
+            files[f"{name}.{width}.terminal.txt"] = on_screen(make(), width, {"NO_COLOR": "1"})
+        files[f"{name}.80.ascii.txt"] = on_screen(make(), 80, {"NO_COLOR": "1"}, encoding="ascii")
+        files[f"{name}.md"] = markdown_report(make())
+    files["triage.80.color.txt"] = on_screen(triage(), 80, {}).replace("\x1b", "\\e")
+    return files
+
+
+class Screen(io.TextIOWrapper):
+    """A stream in memory that says it is a terminal, in an encoding of choice."""
+
+    def __init__(self, encoding: str = "utf-8", *, terminal: bool = True) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, newline="", write_through=True)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def text(self) -> str:
+        """Everything written so far."""
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)  # type: ignore[attr-defined]
+
+
+def on_screen(
+    details: ReportDetails, width: int, environment: dict[str, str], *, encoding: str = "utf-8", terminal: bool = True
+) -> str:
+    """What the report writes to a terminal, or to a pipe."""
+    from promptc.cli.console import open_terminal
+    from promptc.cli.reports.terminal import report
+
+    stdout = Screen(encoding, terminal=terminal)
+    opened = open_terminal(stdout, Screen(terminal=terminal), {"TERM": "xterm", "COLUMNS": str(width), **environment})
+    opened.answer(report(details))
+    return stdout.text()
+
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent / "golden" / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in golden_files().items():
+        (folder / name).write_text(content, encoding="utf-8", newline="")

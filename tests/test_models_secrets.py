@@ -128,6 +128,12 @@ def credentials(model: Model, environment: dict[str, str] | None = None, timeout
             "first",
             id="a command's first line",
         ),
+        pytest.param(
+            Model(model="openai/x", api_key_command="echo ${env:VAULT}-key"),
+            {"PATH": "/usr/bin:/bin", "VAULT": "team"},
+            "team-key",
+            id="a command with a variable",
+        ),
     ],
 )
 def test_where_a_key_comes_from(model, environment, key):

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
+from promptc.runners.models.prices import PriceMap
 from promptc.runners.models.settings import (
     base_url,
     diagnose,
     endpoint_of,
+    full_name,
     key_variables,
     request_params,
     transport_of,
@@ -97,6 +99,20 @@ def test_the_variable_of_a_provider(model, first):
     assert key_variables(model)[0] == first
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4.1", "openai/gpt-4.1"),
+        ("claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"),
+        ("gemini-2.5-pro", "vertex_ai/gemini-2.5-pro"),
+        ("groq/llama", "groq/llama"),
+        ("nobody-knows-it", "nobody-knows-it"),
+    ],
+)
+def test_the_provider_of_a_bare_name(model, name):
+    assert full_name(model, PriceMap()) == name
+
+
 def test_names_without_a_provider_have_no_variable():
     assert key_variables("gpt-4.1") == key_variables("embedded/icl") == ()
 
@@ -171,10 +187,6 @@ def test_nothing_is_wrong_with(settings):
         (
             {"model": "x", "api_base": "http://h/?k=1"},
             "api_base 'http://h/?k=1' has a query or fragment: keep origin and path only",
-        ),
-        (
-            {"model": "openai/x", "api_key": "${env:A}", "api_key_command": "x"},
-            "api_key and api_key_command are both set: keep one of them",
         ),
         (
             {"model": "openai/x", "params": {"stream": True}},

@@ -89,7 +89,7 @@ def test_every_row_is_answered_whatever_goes_wrong_on_the_way(seed):
     assert figures.calls == 600
     assert figures.attempts == stats["requests"]
     assert sum(figures.retries.values()) == figures.attempts - figures.calls
-    assert set(figures.retries) == {"429", "500", "502", "503", "200", "connection"}
+    assert set(figures.retries) == {"429", "500", "502", "503", "unreadable", "connection"}
     assert figures.failures == {}
 
 
@@ -266,6 +266,12 @@ def test_no_secret_reaches_a_message_a_reply_or_the_cache(tmp_path):
     assert bad.message == "openai/x: HTTP 400: bad key [redacted:OPENAI_API_KEY]"
     assert CANARY not in repr(answers) + good.reasoning
     assert all(CANARY.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_the_key_behind_a_bare_name_is_kept_secret_too():
+    redactor = Redactor()
+    open_stack({"task": Model(model="gpt-4.1")}, redactor=redactor)
+    assert redactor.clean(CANARY) == "[redacted:OPENAI_API_KEY]"
 
 
 def test_requests_carry_the_models_parameters_beneath_the_callers():

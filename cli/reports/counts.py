@@ -38,7 +38,7 @@ def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> l
     olds = scalars(before)
     rows = [_scalar(name, value, olds.get(name), look) for name, value in scalars(tally).items()]
     if rows:
-        parts.append(grid(rows, right=(1, 2)))
+        parts.append(grid(rows, right=(1,)))
     lines = telling(lines_of(fields(tally), fields(before)))
     if lines:
         parts.append(line_table(lines, plot(look, taken(line_rows(lines, look)))))
@@ -50,8 +50,8 @@ def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> l
 
 
 def _scalar(name: str, value: float, old: float | None, look: Look) -> list[RenderableType]:
-    was = quiet(f"{figure(old)} {look.marks.arrow}") if old is not None else ""
-    return [one_line(name, LONGEST_NAME), was, bold(figure(value))]
+    was = quiet(f"{figure(old)} {look.marks.arrow} ") if old is not None else Text()
+    return [one_line(name, LONGEST_NAME), was + bold(figure(value))]
 
 
 def _confusion(confusion: Confusion, look: Look) -> list[RenderableType]:
@@ -70,7 +70,7 @@ def failures(details: ReportDetails, look: Look) -> list[RenderableType]:
     rows: list[list[RenderableType]] = [["", *(quiet(name) for name, _ in splits), ""]]
     for kind in kinds:
         counts = kind in SCORED_AS_ZERO
-        label = Text(kind, style=CAUTION if counts else BAD)
+        label = Text(one_line(kind, LONGEST_NAME), style=CAUTION if counts else BAD)
         meaning = quiet("counts as 0" if counts else "unscored, left out")
         rows.append([label, *(_failed(split, kind) for _, split in splits), meaning])
     parts: list[RenderableType] = [grid(rows)] if kinds else []

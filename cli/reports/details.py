@@ -48,8 +48,11 @@ class ReportDetails(msgspec.Struct, frozen=True, kw_only=True):
     next_commands: tuple[str, ...] | None = None
 
     def splits(self) -> list[tuple[str, SplitSummary]]:
-        """The scored splits by name, the one that matters most first."""
-        return scored_splits(self.summary)
+        """The scored splits by name, the one that matters most first; alone where the start has won."""
+        splits = scored_splits(self.summary)
+        if not start_won(self.summary):
+            return splits
+        return [(name, msgspec.structs.replace(split, start=None, improvement=None)) for name, split in splits]
 
     def title(self) -> str:
         """The command and what it worked on: `optimize support-triage`."""
@@ -60,6 +63,12 @@ def scored_splits(summary: Summary) -> list[tuple[str, SplitSummary]]:
     """Test, all, dev, train: those that were scored."""
     named = [(name, summary.split(name)) for name in ("test", "all", "dev", "train")]
     return [(name, split) for name, split in named if split is not None]
+
+
+def start_won(summary: Summary) -> bool:
+    """True where no candidate was better than the start."""
+    winner = summary.winner
+    return winner is not None and (winner.number == 0 or winner.origin == "start")
 
 
 def is_search(summary: Summary) -> bool:

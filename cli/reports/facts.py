@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from promptc.cli.reports.charts import Row, Span, charted, plot, taken
-from promptc.cli.reports.details import ReportDetails, is_search
+from promptc.cli.reports.details import ReportDetails, is_search, start_won
 from promptc.cli.reports.figures import (
     count,
     counted,
@@ -32,7 +32,7 @@ from promptc.cli.reports.look import (
     quiet,
     section,
 )
-from promptc.cli.untrusted import one_line, plain
+from promptc.cli.untrusted import one_line, plain, visible
 from promptc.runners.summary import GateResult, Summary, TrialLine
 from promptc.runners.timing import Timing
 
@@ -227,7 +227,7 @@ def ending(details: ReportDetails, look: Look) -> list[RenderableType]:
 def continued(command: str, width: int) -> str:
     """A command for the shell, its lines joined by backslashes where it is too long for one."""
     lines = [""]
-    for word in command.split(" "):
+    for word in visible(command).replace("\n", "\\n").split(" "):
         if lines[-1].strip() and len(lines[-1]) + len(word) + 3 > width and len(command) > width:
             lines[-1] += " \\"
             lines.append("   ")
@@ -243,6 +243,8 @@ def next_commands(details: ReportDetails) -> Sequence[str]:
         return ()
     place = details.run_directory.rstrip("/")
     artifact = shlex.quote(f"{place}/compiled/program.json")
+    if start_won(details.summary):
+        return (f"promptc run {artifact} rows.jsonl",)
     return (
         f"less {shlex.quote(f'{place}/compiled/prompts.diff')}",
         f"promptc run {artifact} rows.jsonl",

@@ -169,7 +169,7 @@ def _tallies(details: ReportDetails) -> list[str]:
     shown = []
     for name, split in details.splits()[:1]:
         for metric, tally in split.tallies.items():
-            parts = [f"{label} {figure(value)}" for label, value in scalars(tally).items()]
+            parts = [f"{escaped(label)} {figure(value)}" for label, value in scalars(tally).items()]
             taken = [
                 f"{code(c.expected, 40)} → {code(c.predicted, 40)} ({count(c.rows)} of {count(c.support)})"
                 for c in confusions(tally)
@@ -193,7 +193,7 @@ def _gates(details: ReportDetails) -> list[str]:
 
 def _failures(details: ReportDetails) -> list[str]:
     found = [
-        f"{name}: {', '.join(f'{count(number)} {kind}' for kind, number in split.failures.items())}"
+        f"{name}: {', '.join(f'{count(number)} {escaped(kind, 40)}' for kind, number in split.failures.items())}"
         for name, split in details.splits()
         if split.failures
     ]
@@ -272,4 +272,4 @@ def _notes(details: ReportDetails) -> list[str]:
 def _ending(details: ReportDetails) -> list[str]:
     where = f"Run directory: {code(details.run_directory, 4096)}"
     commands = next_commands(details)
-    return [where, fenced(commands, "sh")] if commands else [where]
+    return [where, fenced((c.replace("\n", "\\n") for c in commands), "sh")] if commands else [where]

@@ -81,7 +81,8 @@ def scores(details: ReportDetails, look: Look) -> list[RenderableType]:
     if not splits:
         return []
     place = common_plot(details, look)
-    parts = [charted(_score_rows(details, look), place, right=(2,)), *_gap(dict(splits))]
+    rows = _score_rows(details, look)
+    parts = [charted(rows, place, right=(len(rows[0].cells) - 2,)), *_gap(dict(splits))]
     aside = [f"{name} {counted(split.n, 'row')}" for name, split in splits]
     names = list(splits[0][1].metrics)
     if len(names) == 1:
@@ -152,20 +153,21 @@ def _name(line: Line) -> list[Text]:
 
 
 def _score_rows(details: ReportDetails, look: Look) -> list[Row]:
-    rows = [Row([], Axis())]
-    for name, split in details.splits():
-        if split.start is None:
-            rows.append(Row([Text(name), Text(), *_mean(split)], _span(split, ACCENT)))
-            continue
-        rows += [
-            Row([Text(name), quiet("start"), *_mean(split.start)], _span(split.start, QUIET)),
-            Row([Text(), Text("winner"), *_mean(split)], _span(split, _color(split.improvement))),
-        ]
-        if split.improvement is not None:
-            rows.append(_change(split.improvement, look))
+    splits = details.splits()
+    if all(split.start is None for _, split in splits):
+        rows = [Row([Text(name), *_mean(split)], _span(split, ACCENT)) for name, split in splits]
+    else:
+        rows = [row for name, split in splits for row in _before_and_after(name, split, look)]
     # Without cells of its own the axis would stand in the first column.
-    width = max(len(row.cells) for row in rows)
-    return [Row([Text()] * width, Axis()), *rows[1:]]
+    return [Row([Text()] * len(rows[0].cells), Axis()), *rows]
+
+
+def _before_and_after(name: str, split: SplitSummary, look: Look) -> list[Row]:
+    now = Row([Text(), Text("winner"), *_mean(split)], _span(split, _color(split.improvement)))
+    if split.start is None:
+        return [Row([Text(name), *now.cells[1:]], now.beside)]
+    before = Row([Text(name), quiet("start"), *_mean(split.start)], _span(split.start, QUIET))
+    return [before, now] if split.improvement is None else [before, now, _change(split.improvement, look)]
 
 
 def _mean(figure: Figure | SplitSummary) -> list[Text]:

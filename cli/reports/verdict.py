@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from promptc.cli.reports.details import is_search, scored_splits
+from promptc.cli.reports.details import is_search, scored_splits, start_won
 from promptc.cli.reports.figures import bounds, change, counted, measured, probability, score
 from promptc.runners.summary import Improvement, SplitSummary, Summary
 
@@ -58,12 +58,6 @@ def _search_verdict(summary: Summary) -> Verdict:
             f"{words} on {name}, where the winner was chosen: {figures}; no held-out figure", "neutral"
         )
     return Verdict("A winner was chosen on dev, and there is no figure to compare it by", "neutral")
-
-
-def start_won(summary: Summary) -> bool:
-    """True where no candidate was better than the start."""
-    winner = summary.winner
-    return winner is not None and (winner.number == 0 or winner.origin == "start")
 
 
 def _start_won(summary: Summary) -> str:

@@ -125,10 +125,12 @@ class Retrying:
 
 
 def _kind(failure: CallFailed) -> str:
-    """What a failure is counted as: a status, `timeout`, `refused`, `context` or `connection`."""
-    if failure.status is not None and failure.kind == "provider":
-        return str(failure.status)
-    return failure.kind if failure.kind != "provider" else "connection"
+    """What a failure is counted as: a status, `unreadable`, `connection`, or the kind."""
+    if failure.kind != "provider":
+        return failure.kind
+    if failure.status is None:
+        return "connection"
+    return "unreadable" if failure.status == 200 else str(failure.status)
 
 
 def _alike(one: CallFailed, other: CallFailed) -> bool:

@@ -184,7 +184,7 @@ class Credentials:
 
     async def _find(self) -> str:
         if self._model.api_key_command:
-            key = await self._run(self._model.api_key_command)
+            key = await self._run(self._resolved(self._model.api_key_command, "api_key_command"))
             self._redactor.add("api_key_command", key)
             return key
         if self._model.api_key:
@@ -207,6 +207,7 @@ class Credentials:
         """Make known every secret that the environment already holds for this model."""
         model = self._model
         named = [*key_variables(model.model), *references(model.api_key or "")]
+        named += references(model.api_key_command or "")
         for header, value in model.headers.items():
             named += references(value)
             if header.lower() in _SECRET_HEADERS and not references(value):

@@ -79,6 +79,16 @@ def transport_of(model: Model) -> Transport:
     return "direct" if model.api_base and provider not in OWN_PROTOCOL else "litellm"
 
 
+def full_name(model: str, prices: PriceMap) -> str:
+    """The name with the provider that litellm gives to a bare one; as it is where that is not clear."""
+    if "/" in model:
+        return model
+    owner = str((prices.entry(model) or {}).get("litellm_provider", ""))
+    owners = (owner, owner.partition("-")[0], owner.partition("_")[0])
+    provider = next((name for name in owners if name in COMMON_PROVIDERS), "")
+    return f"{provider}/{model}" if provider else model
+
+
 def key_variables(model: str) -> tuple[str, ...]:
     """The environment variables that may hold the key of a model's provider, the usual one first."""
     provider = provider_of(model)
@@ -127,8 +137,6 @@ def request_params(model: Model) -> dict[str, Any]:
 def diagnose(model: Model, prices: PriceMap | None = None) -> list[str]:
     """What is wrong with a model's settings, as far as it shows without a network, in sentences."""
     findings = [*_name_findings(model, prices or PriceMap()), *_address_findings(model)]
-    if model.api_key and model.api_key_command:
-        findings.append("api_key and api_key_command are both set: keep one of them")
     for name in model.params:
         if name in _RESERVED_PARAMS:
             findings.append(f"params.{name} cannot be set: {_RESERVED_PARAMS[name]}")

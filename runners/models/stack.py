@@ -23,7 +23,7 @@ from promptc.runners.models.prices import PriceMap, Pricing, pricing_of
 from promptc.runners.models.request import Completion, Layer, Message, Request, Usage
 from promptc.runners.models.retry import Retrying, RetryPolicy
 from promptc.runners.models.secrets import Credentials, Redacted, Redactor
-from promptc.runners.models.settings import endpoint_of, request_params, transport_of
+from promptc.runners.models.settings import endpoint_of, full_name, request_params, transport_of
 from promptc.runners.models.statistics import ModelFigures, Statistics
 from promptc.runners.models.transports.registry import Services, local_endpoint, open_transport
 from promptc.runners.models.transports.replay import Replay
@@ -224,10 +224,14 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
         kind = "replay"
     statistics = Statistics()
     pricing = pricing_of(model, shared.prices)
+    named = model
+    if kind == "litellm":
+        # The provider of a bare name decides which key is used, and so which secret must not leak.
+        named = msgspec.structs.replace(model, model=full_name(model.model, shared.prices))
     limiter = shared.limiters[_account(model)]
     services = Services(
         environment=shared.environment,
-        credentials=_credentials(model, shared),
+        credentials=_credentials(named, shared),
         cost=pricing.cost if pricing is not None else _unknown_cost,
         quota=limiter.quota,
         recorded=shared.recorded,
@@ -237,7 +241,7 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
     )
     try:
         endpoint = local_endpoint(model, settings.base) or endpoint_of(model, shared.environment)
-        layer = open_transport(kind, model, services)
+        layer = open_transport(kind, named, services)
     except OSError as error:
         raise _unreadable_script(name, model, error) from None
     if isinstance(layer, Replay):
