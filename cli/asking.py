@@ -9,15 +9,9 @@ from typing import Any
 import click
 import msgspec
 
-from promptc.cli.initializing import (
-    Draft,
-    Wishes,
-    check_columns,
-    check_model,
-    check_name,
-    compose,
-)
+from promptc.cli.initializing import Draft, compose
 from promptc.cli.untrusted import one_line
+from promptc.cli.wishes import Wishes, check_columns, check_model, check_name
 from promptc.spec.errors import UsageError
 
 

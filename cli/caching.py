@@ -53,7 +53,9 @@ def stats_text(stats: CacheStats, now: float) -> str:
     if stats.oldest is not None and stats.newest is not None:
         lines += [f"oldest   {time_text(stats.oldest, now)}", f"newest   {time_text(stats.newest, now)}"]
     width = max((len(f"{number:,}") for number in stats.models.values()), default=0)
-    for place, (model, number) in enumerate(sorted(stats.models.items(), key=lambda item: (-item[1], item[0]))):
+    for place, (model, number) in enumerate(
+        sorted(stats.models.items(), key=lambda item: (-item[1], item[0]))
+    ):
         lines.append(f"{'models' if not place else '':<9}{number:>{width},}  {one_line(model)}")
     return "\n".join(lines) + "\n"
 
@@ -71,7 +73,9 @@ def explain(
     compiled = build_program(loaded.spec)
     program = compiled.compile(candidate or loaded.candidate or compiled.start())
     if step is not None and step not in program.speakers:
-        raise UsageError(f"--step {step}: there is no such predictor", f"there are: {', '.join(program.speakers)}")
+        raise UsageError(
+            f"--step {step}: there is no such predictor", f"there are: {', '.join(program.speakers)}"
+        )
     name = step or next(iter(program.speakers))
     speaker = program.speakers[name]
     messages = program.messages(name, _inputs(speaker, _row(loaded, row_id), row_id))
@@ -181,5 +185,7 @@ def _inputs(speaker: Speaker, row: Mapping[str, Any], row_id: str) -> dict[str, 
     fields = speaker.signature.inputs
     missing = [field.name for field in fields if field.name not in row and field.required]
     if missing:
-        raise UsageError(f"the row {row_id} has no {' and no '.join(missing)}, so nothing would be asked for it")
+        raise UsageError(
+            f"the row {row_id} has no {' and no '.join(missing)}, so nothing would be asked for it"
+        )
     return {field.name: row[field.name] if field.name in row else field.default for field in fields}

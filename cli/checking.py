@@ -25,10 +25,32 @@ def check(
     except SpecError as error:
         return error.diagnostics
     spec = loaded.spec
-    findings = [*loaded.warnings, *model_findings(spec), *code_findings(spec), *_built(spec)]
+    findings = [*loaded.warnings, *spec_findings(spec), *_built(spec)]
     if with_data and not any(f.severity == "error" for f in findings):
         findings += _data_findings(loaded)
     return tuple(findings)
+
+
+def spec_findings(spec: Spec) -> list[Diagnostic]:
+    """What is wrong with models and code that a valid spec names; reads no rows, opens no socket."""
+    return [*model_findings(spec), *code_findings(spec), *template_findings(spec)]
+
+
+def template_findings(spec: Spec) -> list[Diagnostic]:
+    """Placeholders of a prompt template that are no field, and fields that no placeholder shows."""
+    from promptc.runners.formats.registry import FORMATS
+    from promptc.runners.formats.template import Template
+    from promptc.runners.plugins import build
+
+    findings = []
+    for step in spec.steps:
+        if step.format.name == "template":
+            template: Template = build(FORMATS, step.format)
+            findings += [
+                Diagnostic(message=problem, position=step.format.position, path="format")
+                for problem in template.check(step.signature)
+            ]
+    return findings
 
 
 def model_findings(spec: Spec) -> list[Diagnostic]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +22,14 @@ from promptc.cli.finish import (
     summary_bytes,
     write_compiled,
 )
-from promptc.cli.opening import Choices, Prepared, identity_of, open_directory, open_session
+from promptc.cli.opening import (
+    Choices,
+    Prepared,
+    identity_of,
+    not_recorded,
+    open_directory,
+    open_session,
+)
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
 from promptc.cli.reports.files import write_reports
@@ -32,7 +41,8 @@ from promptc.runners.run_directory import RunDirectory
 from promptc.runners.session import Session
 from promptc.runners.summary import Summary
 from promptc.runners.timing import Timing
-from promptc.spec.errors import Interrupted
+from promptc.runners.trust import require
+from promptc.spec.errors import Interrupted, Untrusted
 from promptc.spec.model import Budget, Gate
 
 
@@ -75,6 +85,7 @@ def conduct(
     version: str,
 ) -> int:
     """Run, write, report; returns the exit code. A run that was finished before gives its verdict again."""
+    require(prepared.code, prepared.spec.base, flag=choices.allow_code, environment=os.environ)
     identity = identity_of(prepared, command, selection)
     directory = open_directory(prepared, command, identity, choices)
     try:
@@ -109,7 +120,7 @@ async def _conducted(
     async with open_session(
         prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
     ) as (session, models):
-        outcome = await work(session)
+        outcome = await _worked(work, session, models)
         timing = _timing(session, models, len(outcome.shown), time.perf_counter() - began)
     summary = judged(
         outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
@@ -125,8 +136,22 @@ async def _conducted(
     )
     _write(session, outcome, summary, timing, details)
     directory.complete(manifest_bytes(session, command, wishes.arguments))
-    _show(summary, details, wishes, terminal)
+    with contextlib.suppress(BrokenPipeError):  # whoever reads may have seen enough; the verdict stands
+        _show(summary, details, wishes, terminal)
     return summary.exit_code
+
+
+async def _worked(work: Work, session: Session, models: ModelStack) -> Outcome:
+    """What the work came to; nothing where replies are missing offline, since what is left would mislead."""
+    try:
+        outcome = await work(session)
+    except Untrusted as error:
+        if models.missing:
+            raise not_recorded(models) from error
+        raise
+    if models.missing:
+        raise not_recorded(models)
+    return outcome
 
 
 def _write(

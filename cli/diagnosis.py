@@ -48,7 +48,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def machine_findings(
-    environment: Mapping[str, str], terminal: Terminal, version: str, color: Literal["auto", "always", "never"]
+    environment: Mapping[str, str],
+    terminal: Terminal,
+    version: str,
+    color: Literal["auto", "always", "never"],
 ) -> tuple[Finding, ...]:
     """Everything that does not depend on a spec. Opens no socket."""
     return (

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_TITLES: dict[Area, str] = {"program": "Program", "files": "Files", "terminal": "Terminal", "network": "Network"}
+_TITLES: dict[Area, str] = {
+    "program": "Program",
+    "files": "Files",
+    "terminal": "Terminal",
+    "network": "Network",
+}
 _STYLES: dict[Status, str] = {"ok": GOOD, "note": QUIET, "warning": CAUTION, "error": BAD}
 OWN = frozenset({"promptc", "python", "system"})
 """Names of findings about the program that are no libraries."""
@@ -71,7 +76,9 @@ def diagnosis_report(diagnosis: Diagnosis, look: Look, *, verbose: bool) -> Rend
         if area == "program" and not verbose:
             found = _libraries_in_short(found)
         parts += _section(title, [_finding_entry(finding) for finding in found], look)
-    parts += _section("Models", [_model_entry(model, diagnosis.called, look) for model in diagnosis.models], look)
+    parts += _section(
+        "Models", [_model_entry(model, diagnosis.called, look) for model in diagnosis.models], look
+    )
     return Group(*parts, *_conclusion(diagnosis))
 
 
@@ -92,7 +99,10 @@ def _model_entry(health: ModelHealth, called: bool, look: Look) -> _Entry:
     status: Status = "error" if not health.usable else "warning" if health.notes else "ok"
     way = f"{health.transport}, {health.address}" + (f" by the proxy {health.proxy}" if health.proxy else "")
     key = () if health.problem else (f"key: {health.key}",)
-    lines = [_Line(health.model, "bold"), _Line(f" {look.marks.dot} ".join((way, *key, _price(health.price))))]
+    lines = [
+        _Line(health.model, "bold"),
+        _Line(f" {look.marks.dot} ".join((way, *key, _price(health.price)))),
+    ]
     if health.problem:
         lines += [_Line(health.problem, BAD), *([_hint(health.hint)] if health.hint else [])]
     lines += [_Line(note, QUIET) for note in health.notes]
@@ -167,7 +177,11 @@ def _section(title: str, entries: Sequence[_Entry], look: Look) -> list[Text]:
     width = max(len(entry.name) for entry in entries)
     shown = [Text(title, style=HEADING)]
     for entry in entries:
-        head = Text("  ").append(_mark(entry.status, look), _STYLES[entry.status]).append(f"  {entry.name:<{width}}")
+        head = (
+            Text("  ")
+            .append(_mark(entry.status, look), _STYLES[entry.status])
+            .append(f"  {entry.name:<{width}}")
+        )
         for line in entry.lines:
             for piece in _wrapped(look.words(one_line(line.text, LONGEST)), look.width - width - 7):
                 shown.append(head.append(f"  {piece}", line.style))
@@ -180,4 +194,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _mark(status: Status, look: Look) -> str:
-    return {"ok": look.marks.met, "note": look.marks.bullet, "warning": "!", "error": look.marks.failed}[status]
+    return {"ok": look.marks.met, "note": look.marks.bullet, "warning": "!", "error": look.marks.failed}[
+        status
+    ]

@@ -27,7 +27,9 @@ def check_places(file: Path, data: Path | None, *, force: bool, schema: bool) ->
         raise UsageError(f"there is no {data}", f"did you mean {data.parent / near[0]}?" if near else "")
     if str(file) == STDOUT:
         if data is None:
-            raise UsageError("without a data file the example has rows, which cannot go to stdout, too", "name a DATA")
+            raise UsageError(
+                "without a data file the example has rows, which cannot go to stdout, too", "name a DATA"
+            )
         return
     if file.is_dir():
         raise UsageError(f"{file} is a folder", f"name a file: -o {file / DEFAULT_NAMES[0]}")
@@ -37,7 +39,9 @@ def check_places(file: Path, data: Path | None, *, force: bool, schema: bool) ->
         raise UsageError(f"there is already a {file}", "pass --force to replace it, or -o for another file")
     rows = file.parent / DATA_NAME
     if data is None and rows.exists() and not _holds(rows, starter_rows()):
-        raise UsageError(f"there is already a {rows}", f"make a spec for it: promptc init {shlex.quote(str(rows))}")
+        raise UsageError(
+            f"there is already a {rows}", f"make a spec for it: promptc init {shlex.quote(str(rows))}"
+        )
     beside = file.parent / SCHEMA_NAME
     if schema and beside.exists() and not force and not _is_our_schema(beside):
         raise UsageError(f"there is already another {beside}", "pass --force to replace it, or --no-schema")
@@ -100,7 +104,9 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f"{path} cannot be written: {error.strerror}", "choose another place with -o") from error
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}", "choose another place with -o"
+        ) from error
 
 
 def _folder(path: Path) -> list[Path]:

@@ -10,9 +10,10 @@ import msgspec
 
 from promptc.cli.console import Terminal
 from promptc.cli.init_text import spec_text
-from promptc.cli.initializing import Wishes, compose, draft, personalized, plain_name, used_columns
+from promptc.cli.initializing import compose, draft, personalized, used_columns
 from promptc.cli.starter import DATA_NAME, starter_rows, starter_tree
 from promptc.cli.untrusted import one_line
+from promptc.cli.wishes import Wishes, plain_name
 
 STDOUT = "-"
 

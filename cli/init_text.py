@@ -27,7 +27,9 @@ _MODELS = (
     "Any litellm name, such as openai/gpt-4.1-mini. A server of your own is a mapping with model:, api_base: and, "
     "where it wants one, api_key:."
 )
-_EMBEDDED = "embedded/icl is built into promptc for trying things out: no key, no network, and little understanding."
+_EMBEDDED = (
+    "embedded/icl is built into promptc for trying things out: no key, no network, and little understanding."
+)
 
 OPTIONAL = """\
 # Walls for a search. Without them the estimate of `promptc plan` is the wall.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,32 +10,26 @@ from typing import Any
 
 import msgspec
 
+from promptc.cli.wishes import (
+    Wishes,
+    check_columns,
+    check_metric,
+    check_model,
+    check_module,
+    check_name,
+    metric_parameters,
+    plain_name,
+)
 from promptc.runners.guess import ROWS_READ, Guess, guess_spec
 from promptc.runners.guess_columns import Column, column, schema
 from promptc.runners.rows import read_rows
 from promptc.runners.splits import MINIMUM_LABELLED
 from promptc.spec.errors import DataError, UsageError
 from promptc.spec.signature import name_problem
-from promptc.spec.suggest import did_you_mean
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-RUBRIC = "The answer is correct and complete, and keeps to what was asked."
 
 _REASON = re.compile(r"`(.*?)`: (.*)", re.DOTALL)
 _SHORT_TEXT = 60
 _FEW_NUMBERS = 20
-
-
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user said; None (or nothing) leaves it to the guess."""
-
-    name: str | None = None
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    instructions: str | None = None
-    model: str | None = None
-    metric: str | None = None
-    module: str | None = None
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,64 +105,6 @@ def read_columns(path: Path) -> dict[str, Column]:
     return {name: column(name, [row.get(name) for row in rows]) for name in names}
 
 
-def plain_name(text: str) -> str:
-    """A name as a spec may have it: letters of ASCII, digits, `.`, `_` and `-`."""
-    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", folded).strip("-._")[:80] or "program"
-
-
-def check_name(name: str) -> str:
-    """The name, or UsageError."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a program", "use letters, digits, -, _ and ., at most 80")
-    return name
-
-
-def check_model(model: str) -> str:
-    """The model's name, or UsageError with what shows without a network."""
-    from promptc.runners.models.settings import diagnose
-    from promptc.spec.model import Model
-
-    name = model.strip()
-    script = {"script": "replies.jsonl"} if name == "embedded/script" else {}
-    findings = diagnose(Model(model=name, params=script)) if name else ["a model has a name"]
-    if script:
-        findings = ["embedded/script needs a file of replies: write it into the spec's models:"]
-    if findings:
-        raise UsageError(f"model {name}: {findings[0]}", "any litellm name is good, or embedded/icl")
-    return name
-
-
-def check_module(module: str) -> str:
-    """The module's name, or UsageError."""
-    from promptc.runners.modules.registry import MODULES
-
-    if module not in MODULES:
-        raise UsageError(f"there is no module {module!r}", did_you_mean(module, MODULES))
-    return module
-
-
-def check_metric(metric: str) -> str:
-    """The metric's name, or UsageError for one that does not exist or asks for more than a name."""
-    from promptc.runners.metrics.registry import METRICS, build
-
-    if metric not in METRICS:
-        raise UsageError(f"there is no metric {metric!r}", did_you_mean(metric, METRICS))
-    try:
-        build({metric: _parameters(metric)})
-    except ValueError as error:
-        raise UsageError(str(error), "choose another here, and edit metrics: in the file") from None
-    return metric
-
-
-def check_columns(columns: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The columns, each once, or UsageError for one that the data does not have."""
-    for name in columns:
-        if name not in known:
-            raise UsageError(f"the data has no column {name!r}", did_you_mean(name, known))
-    return tuple(dict.fromkeys(columns))
-
-
 def compose(found: Draft, wishes: Wishes) -> dict[str, Any]:
     """The spec as plain data, in the order in which it is written. Raises UsageError for wishes that do not fit."""
     tree = dict(found.tree)
@@ -237,9 +172,7 @@ def _outputs_of(found: Draft, wishes: Wishes, known: Sequence[str]) -> tuple[str
     return outputs
 
 
-def _inputs_of(
-    found: Draft, wishes: Wishes, outputs: Sequence[str], known: Sequence[str]
-) -> tuple[str, ...]:
+def _inputs_of(found: Draft, wishes: Wishes, outputs: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     inputs = check_columns(wishes.inputs, known) if wishes.inputs else found.inputs
     both = [name for name in inputs if name in outputs]
     if both and wishes.inputs:
@@ -313,19 +246,18 @@ def _measured_by(metric: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry with another metric on the same field."""
     [parameters] = entry.values()
     kept = {key: parameters[key] for key in ("field", "expected") if key in parameters}
-    return {check_metric(metric): {**kept, **_parameters(metric)}}
-
-
-def _parameters(metric: str) -> dict[str, Any]:
-    """What a metric cannot do without."""
-    return {"rubric": RUBRIC} if metric == "llm_judge" else {}
+    return {check_metric(metric): {**kept, **metric_parameters(metric)}}
 
 
 def _data(data: Mapping[str, Any], outputs: Sequence[Column]) -> dict[str, Any]:
     """The data section, its split even in the first label among the outputs."""
     split = {key: value for key, value in data.get("split", {}).items() if key != "stratify"}
     labels = next((one for one in outputs if one.kind == "labels"), None)
-    if labels is not None and len(labels.values) >= MINIMUM_LABELLED and min(Counter(labels.values).values()) >= 3:
+    if (
+        labels is not None
+        and len(labels.values) >= MINIMUM_LABELLED
+        and min(Counter(labels.values).values()) >= 3
+    ):
         split = {"stratify": labels.name, **split}
     rest = {key: value for key, value in data.items() if key != "split"}
     return {**rest, **({"split": split} if split else {})}

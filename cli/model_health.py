@@ -79,13 +79,18 @@ class KeyState(msgspec.Struct, frozen=True):
 
 def used_models(spec: Spec) -> dict[str, Model]:
     """The models of a spec by name: those under `models:`, and those that steps and metrics name themselves."""
-    named = [*(step.model for step in spec.steps), *(m.model for m in spec.metrics if m.plugin.name == "llm_judge")]
+    named = [
+        *(step.model for step in spec.steps),
+        *(m.model for m in spec.metrics if m.plugin.name == "llm_judge"),
+    ]
     models = {name: spec.model_named(name) for name in dict.fromkeys([*spec.models, *named])}
     known = {(model.model, model.api_base) for model in spec.models.values()}
     return {n: m for n, m in models.items() if n in spec.models or (m.model, m.api_base) not in known}
 
 
-def examine(name: str, model: Model, environment: Mapping[str, str], prices: PriceMap, base: str) -> ModelHealth:
+def examine(
+    name: str, model: Model, environment: Mapping[str, str], prices: PriceMap, base: str
+) -> ModelHealth:
     """What is known about a model without a socket and without running anything."""
     transport = transport_of(model)
     address = _address(model, environment)

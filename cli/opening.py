@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from promptc.cli.checking import spec_findings
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, read_candidate
 from promptc.cli.progress import LiveProgress
@@ -44,10 +45,13 @@ from promptc.runners.run_directory import (
 from promptc.runners.session import Session
 from promptc.runners.trust import CodeUse, code_of, require
 from promptc.spec.diagnostics import Diagnostic
-from promptc.spec.errors import SpecError
+from promptc.spec.errors import SpecError, Untrusted
 from promptc.spec.model import MODEL_ROLES, Budget, Spec
 
 RUNS = Path("runs")
+MISSING_SHOWN = 10
+MISSING_TEXT = 60
+"""How many missing replies an offline run names, and how many characters of each request."""
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(loaded: Loaded, terminal: Terminal, *, candidate: Path | None = None) -> Prepared:
     """Build the program, read the rows and check both against each other. Raises SpecError, DataError."""
+    spec_problems = spec_findings(loaded.spec)
+    if spec_problems:
+        raise SpecError((*loaded.warnings, *spec_problems))
     dataset, findings = checked_data(loaded.spec)
     if dataset is None or any(f.severity == "error" for f in findings):
         raise SpecError((*loaded.warnings, *findings))
@@ -177,7 +184,7 @@ async def open_session(
 ) -> AsyncIterator[tuple[Session, ModelStack]]:
     """Everything that the run works with; closed in the reverse order, also when it fails."""
     spec = prepared.spec
-    require(prepared.code, spec.base, flag=choices.allow_code, environment=os.environ)
+    missing = Missing()
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(
             directory.journal_path if spec.run.journal == "file" else None,
@@ -187,7 +194,7 @@ async def open_session(
         stack.callback(journal.close)
         if choices.retry_failed:
             journal.drop_failures()
-        models = open_stack(spec, choices, environment, terminal, stack)
+        models = open_stack(spec, choices, environment, terminal, stack, missing)
         digests = hook_digests(prepared)
         hooks = await stack.enter_async_context(HookPool(spec.base, environment=environment)) if digests else None
         concurrency = choices.jobs or spec.run.concurrency
@@ -202,6 +209,7 @@ async def open_session(
             version=version,
             stop_file=directory.work / "stop",
             hook_digests=digests,
+            missing=missing.keys,
         )
         stack.push_async_callback(effects.drain)
         progress = LiveProgress(
@@ -232,21 +240,51 @@ async def open_session(
 async def open_effects(
     loaded: Loaded, choices: Choices, terminal: Terminal, *, environment: Mapping[str, str]
 ) -> AsyncIterator[tuple[Effects, ModelStack]]:
-    """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`."""
+    """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`.
+
+    Metrics are not asked, so their code needs no trust.
+    """
     spec = loaded.spec
-    require(code_of(spec), spec.base, flag=choices.allow_code, environment=os.environ)
+    code = code_of(msgspec.structs.replace(spec, metrics=()))
+    require(code, spec.base, flag=choices.allow_code, environment=os.environ)
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
-        models = open_stack(spec, choices, environment, terminal, stack)
+        models = open_stack(spec, choices, environment, terminal, stack, Missing())
         concurrency = choices.jobs or spec.run.concurrency
         effects = Effects(journal, Ledger(spec.budget), models, concurrency=concurrency)
         stack.push_async_callback(effects.drain)
         yield effects, models
 
 
+class Missing:
+    """Notes the keys of the replies that an offline run asks for and nobody has recorded."""
+
+    def __init__(self) -> None:
+        self.keys: set[bytes] = set()
+
+    def __call__(self, key: bytes) -> None:
+        """Nothing is recorded beside cache and journal, which were asked before."""
+        self.keys.add(key)
+
+
+def not_recorded(models: ModelStack) -> Untrusted:
+    """The error of an offline run whose replies are not all there, with a list of them."""
+    missing = list({request.key(): request for request in models.missing}.values())
+    ends = [f"{r.model}: …{r.messages[-1].content[-MISSING_TEXT:]!r}" for r in missing[:MISSING_SHOWN]]
+    if len(missing) > MISSING_SHOWN:
+        ends.append(f"and {len(missing) - MISSING_SHOWN} more")
+    replies = "1 reply is" if len(missing) == 1 else f"{len(missing)} replies are"
+    return Untrusted("\n".join([f"{replies} not recorded:", *ends]), "run once without --offline")
+
+
 def open_stack(
-    spec: Spec, choices: Choices, environment: Mapping[str, str], terminal: Terminal, stack: contextlib.AsyncExitStack
+    spec: Spec,
+    choices: Choices,
+    environment: Mapping[str, str],
+    terminal: Terminal,
+    stack: contextlib.AsyncExitStack,
+    missing: Missing,
 ) -> ModelStack:
     """Every model that the spec may ask, with its layers; closed by `stack`."""
     for name, value in environment.items():
@@ -273,6 +311,7 @@ def open_stack(
         redactor=redactor,
         cache=cache,
         settings=settings,
+        recorded=missing,
     )
     stack.push_async_callback(models.close)
     return models
@@ -293,6 +332,7 @@ def _signals(effects: Effects, progress: LiveProgress) -> Iterator[None]:
 
     def handle(number: int) -> None:
         if effects.stopping:
+            effects.stop(number)
             loop.remove_signal_handler(number)
             if task is not None:
                 task.cancel()
@@ -306,6 +346,10 @@ def _signals(effects: Effects, progress: LiveProgress) -> Iterator[None]:
             loop.add_signal_handler(number, handle, int(number))
     try:
         yield
+    except asyncio.CancelledError:
+        if effects.at_once:
+            raise effects.interruption() from None
+        raise
     finally:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             for number in numbers:

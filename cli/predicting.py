@@ -114,7 +114,7 @@ async def predict_rows(
             await evaluator.stream_rows(Arm(compiled=compiled), in_thread(rows), order.add)
         finally:
             progress.close()
-    if not order.written:
+    if not order.written and not models.missing:
         raise NothingSelected(f"there are no rows in {'standard input' if source == '-' else source}")
     if order.unscored > spec.run.max_unscored * order.written:
         terminal.complain(f"{order.unscored} of {order.written} rows failed without a fault of the program")

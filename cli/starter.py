@@ -85,6 +85,7 @@ def starter_rows() -> bytes:
     by_turn = zip(*_MAIL.values(), strict=True)
     mail = [(text, topic) for texts in by_turn for text, topic in zip(texts, _MAIL, strict=True)]
     rows = [
-        {"id": f"m{number:02d}", "message": text, "topic": topic} for number, (text, topic) in enumerate(mail, 1)
+        {"id": f"m{number:02d}", "message": text, "topic": topic}
+        for number, (text, topic) in enumerate(mail, 1)
     ]
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)

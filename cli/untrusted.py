@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 TAB = "    "
+LONGEST_PATH = 4096
 
 _OBEYED = re.compile(
     "["
@@ -47,6 +48,11 @@ def one_line(text: str, limit: int = 200) -> str:
     if len(flat) <= limit and len(head) == len(text):
         return flat
     return flat[: max(limit - 1, 0)].rstrip() + "…"
+
+
+def path_line(path: str) -> str:
+    """A path on one line, its spaces as they are."""
+    return visible(path[:LONGEST_PATH]).replace("\n", "\\n")
 
 
 def excerpt(value: Any, limit: int = 200) -> str:

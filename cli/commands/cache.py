@@ -182,7 +182,9 @@ def _open(typed: dict[str, Any]) -> tuple[Terminal, Cache]:
     return terminal, Cache(cache_path(environment), warn=terminal.warn)
 
 
-def _show_row(terminal: Terminal, store: Cache, spec: Path | None, row_id: str, typed: dict[str, Any]) -> None:
+def _show_row(
+    terminal: Terminal, store: Cache, spec: Path | None, row_id: str, typed: dict[str, Any]
+) -> None:
     from promptc.cli.caching import explain as explained
     from promptc.cli.caching import explained_text, explained_tree
     from promptc.cli.loading import load, read_candidate, read_environment
@@ -217,7 +219,9 @@ def _tell_removed(terminal: Terminal, store: Cache, removed: int, *, as_json: bo
 
     left = store.stats()
     if as_json:
-        _write_json(terminal, {"path": left.path, "removed": removed, "replies": left.replies, "bytes": left.bytes})
+        _write_json(
+            terminal, {"path": left.path, "removed": removed, "replies": left.replies, "bytes": left.bytes}
+        )
     else:
         terminal.say(removed_text(removed, left))
 

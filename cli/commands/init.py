@@ -10,7 +10,7 @@ import click
 from promptc.cli.options import view_options
 
 if TYPE_CHECKING:
-    from promptc.cli.initializing import Wishes
+    from promptc.cli.wishes import Wishes
 
 
 @click.command()
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--name", help="The program's name.")
 @click.option("--input", "inputs", multiple=True, metavar="COL", help="A column that goes in. Repeatable.")
-@click.option("--output", "outputs", multiple=True, metavar="COL", help="A column that comes out. Repeatable.")
+@click.option(
+    "--output", "outputs", multiple=True, metavar="COL", help="A column that comes out. Repeatable."
+)
 @click.option("--instructions", metavar="TEXT", help="What the model is told to do.")
 @click.option("--model", metavar="NAME", help="The model: any litellm name, or embedded/icl.")
 @click.option("--metric", metavar="NAME", help="What judges the outputs, e.g. exact_match.")
@@ -59,7 +61,9 @@ def init(data: Path | None, **typed: Any) -> int:
 
         data = ask_for_data()
     if data is None and (wishes.inputs or wishes.outputs):
-        raise UsageError("--input and --output name columns of a data file", "promptc init DATA --input COL …")
+        raise UsageError(
+            "--input and --output name columns of a data file", "promptc init DATA --input COL …"
+        )
     check_places(file, data, force=typed["force"], schema=typed["schema"])
     if data is not None:
         from promptc.cli.init_plans import from_data
@@ -78,7 +82,7 @@ def init(data: Path | None, **typed: Any) -> int:
 
 
 def _wishes(typed: dict[str, Any]) -> Wishes:
-    from promptc.cli.initializing import Wishes, check_metric, check_model, check_module, check_name
+    from promptc.cli.wishes import Wishes, check_metric, check_model, check_module, check_name
 
     if typed["name"] is not None:
         check_name(typed["name"])

@@ -32,7 +32,7 @@ from promptc.cli.reports.look import (
     quiet,
     section,
 )
-from promptc.cli.untrusted import one_line, plain, visible
+from promptc.cli.untrusted import one_line, path_line, plain
 from promptc.runners.summary import GateResult, Summary, TrialLine
 from promptc.runners.timing import Timing
 
@@ -217,7 +217,7 @@ def _paid(timing: Timing) -> list[str]:
 
 def ending(details: ReportDetails, look: Look) -> list[RenderableType]:
     """The run directory, and what one would type next."""
-    parts: list[RenderableType] = [Text(one_line(details.run_directory, 4096), style=ACCENT, overflow="fold")]
+    parts: list[RenderableType] = [Text(path_line(details.run_directory), style=ACCENT, overflow="fold")]
     parts += [
         Text(continued(c, look.width - 2), style=QUIET, overflow="fold") for c in next_commands(details)
     ]
@@ -227,7 +227,7 @@ def ending(details: ReportDetails, look: Look) -> list[RenderableType]:
 def continued(command: str, width: int) -> str:
     """A command for the shell, its lines joined by backslashes where it is too long for one."""
     lines = [""]
-    for word in visible(command).replace("\n", "\\n").split(" "):
+    for word in command.split(" "):
         if lines[-1].strip() and len(lines[-1]) + len(word) + 3 > width and len(command) > width:
             lines[-1] += " \\"
             lines.append("   ")
@@ -241,7 +241,7 @@ def next_commands(details: ReportDetails) -> Sequence[str]:
         return details.next_commands
     if not is_search(details.summary):
         return ()
-    place = details.run_directory.rstrip("/")
+    place = path_line(details.run_directory).rstrip("/")
     artifact = shlex.quote(f"{place}/compiled/program.json")
     if start_won(details.summary):
         return (f"promptc run {artifact} rows.jsonl",)

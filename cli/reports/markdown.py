@@ -25,7 +25,7 @@ from promptc.cli.reports.reading import MOST_NOTES, noted, restated
 from promptc.cli.reports.scores import Line, metric_lines, slice_lines, telling
 from promptc.cli.reports.tallies import confusions, figure, scalars
 from promptc.cli.reports.verdict import verdict
-from promptc.cli.untrusted import one_line, visible
+from promptc.cli.untrusted import LONGEST_PATH, one_line, path_line, visible
 from promptc.runners.summary import SplitSummary
 
 MOST_DIFF_LINES = 80
@@ -270,6 +270,6 @@ def _notes(details: ReportDetails) -> list[str]:
 
 
 def _ending(details: ReportDetails) -> list[str]:
-    where = f"Run directory: {code(details.run_directory, 4096)}"
+    where = f"Run directory: {code(path_line(details.run_directory), LONGEST_PATH)}"
     commands = next_commands(details)
-    return [where, fenced((c.replace("\n", "\\n") for c in commands), "sh")] if commands else [where]
+    return [where, fenced(commands, "sh")] if commands else [where]

@@ -12,12 +12,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from promptc.cli.console import MOST_MESSAGE
 from promptc.cli.reports import counts, facts, reading, scores
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
 from promptc.cli.reports.verdict import Verdict, verdict
-from promptc.cli.untrusted import one_line, visible
+from promptc.cli.untrusted import one_line
 
 TWO_COLUMNS = 160
 """From so many columns on, figures and facts stand side by side."""
@@ -100,7 +101,7 @@ def headline(details: ReportDetails, look: Look) -> RenderableType:
 
 def _sentence(found: Verdict, look: Look) -> Text:
     """The verdict with its first words in colour."""
-    head, separator, rest = look.words(visible(found.sentence)).partition(":")
+    head, separator, rest = look.words(one_line(found.sentence, MOST_MESSAGE)).partition(":")
     text = Text(head + separator, style=f"bold {_COLORS[found.mood]}") if separator else Text()
     return text.append(rest if separator else head, style="bold default")
 
@@ -109,7 +110,7 @@ def _in_short(details: ReportDetails) -> Iterable[str]:
     summary = details.summary
     if is_search(summary):
         if summary.optimizer:
-            yield visible(summary.optimizer)
+            yield one_line(summary.optimizer, 60)
         yield counted(len(summary.trials), "trial")
     yield counted(summary.calls, "call")
     yield facts.spent(details)
