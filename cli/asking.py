@@ -64,7 +64,8 @@ def _with_outputs(found: Draft, wishes: Wishes, known: Sequence[str]) -> Wishes:
 
 
 def _ask_columns(question: str, default: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    return _ask(question, ", ".join(default), lambda typed: _names(typed, known))
+    names: tuple[str, ...] = _ask(question, ", ".join(default), lambda typed: _names(typed, known))
+    return names
 
 
 def _names(typed: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -188,4 +188,4 @@ def _inputs(speaker: Speaker, row: Mapping[str, Any], row_id: str) -> dict[str, 
         raise UsageError(
             f"the row {row_id} has no {' and no '.join(missing)}, so nothing would be asked for it"
         )
-    return {field.name: row[field.name] if field.name in row else field.default for field in fields}
+    return {field.name: row.get(field.name, field.default) for field in fields}

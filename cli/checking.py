@@ -32,8 +32,10 @@ def check(
 
 
 def spec_findings(spec: Spec) -> list[Diagnostic]:
-    """What is wrong with models and code that a valid spec names; reads no rows, opens no socket."""
-    return [*model_findings(spec), *code_findings(spec), *template_findings(spec)]
+    """What is wrong with models, code, templates and gates of a valid spec; reads no rows, opens no socket."""
+    from promptc.runners.gate_paths import gate_findings
+
+    return [*model_findings(spec), *code_findings(spec), *template_findings(spec), *gate_findings(spec)]
 
 
 def template_findings(spec: Spec) -> list[Diagnostic]:

@@ -136,8 +136,7 @@ async def _conducted(
     )
     _write(session, outcome, summary, timing, details)
     directory.complete(manifest_bytes(session, command, wishes.arguments))
-    with contextlib.suppress(BrokenPipeError):  # whoever reads may have seen enough; the verdict stands
-        _show(summary, details, wishes, terminal)
+    _show(summary, details, wishes, terminal)
     return summary.exit_code
 
 
@@ -189,10 +188,11 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
     from promptc.cli.reports.machine import as_document
     from promptc.cli.reports.terminal import report
 
-    if wishes.as_json:
-        terminal.write(as_document(summary, str(details.run_directory)))
-    else:
-        terminal.answer(report(details))
+    with contextlib.suppress(BrokenPipeError):  # whoever reads may have seen enough; the verdict stands
+        if wishes.as_json:
+            terminal.write(as_document(summary, str(details.run_directory)))
+        else:
+            terminal.answer(report(details))
     for verdict in summary.verdicts:
         terminal.complain(verdict.message)
 

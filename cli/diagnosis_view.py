@@ -37,7 +37,7 @@ LONGEST = 2000
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that doctor found. `spec` is None where none was looked at; `called` says that models were asked."""
+    """Everything that doctor found. `spec` is None where none was looked at; `called`: models were asked."""
 
     findings: tuple[Finding, ...]
     spec: Path | None = None

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what promptc reads and writes: a spec, summary.json, compiled/program.json, a prediction."""
+"""The JSON Schemas of what promptc reads and writes: specs, summaries, compiled programs, predictions."""
 
 from __future__ import annotations
 

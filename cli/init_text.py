@@ -14,9 +14,9 @@ WIDTH = 100
 
 _COMMENTS: Mapping[str, str] = {
     "data": "One file, cut into train, dev and test. train:, dev: and test: may also be given a file each.",
-    "fields": "What goes in and what comes out. Give a field a description: where its name does not say it all; the "
-    "description stands in the prompt.",
-    "instructions": "What the model is told to do. `promptc optimize` looks for the best examples to show with it.",
+    "fields": "What goes in and what comes out. Give a field a description: where its name does not say it "
+    "all; the description stands in the prompt.",
+    "instructions": "What the model is told to do. `promptc optimize` finds the examples to show with it.",
     "module": "predict answers at once; chain_of_thought reasons first.",
     "metrics": "What judges an answer, from 0 to 1. Several metrics are averaged by their weight.",
     "optimizer": "How `promptc optimize` searches.",
@@ -24,8 +24,8 @@ _COMMENTS: Mapping[str, str] = {
 }
 _ENUM = "enum: may also map each value to what it means."
 _MODELS = (
-    "Any litellm name, such as openai/gpt-4.1-mini. A server of your own is a mapping with model:, api_base: and, "
-    "where it wants one, api_key:."
+    "Any litellm name, such as openai/gpt-4.1-mini. A server of your own is a mapping with model:, "
+    "api_base: and, where it wants one, api_key:."
 )
 _EMBEDDED = (
     "embedded/icl is built into promptc for trying things out: no key, no network, and little understanding."

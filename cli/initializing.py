@@ -33,9 +33,10 @@ _FEW_NUMBERS = 20
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What a data file suggests. `reasons` maps a column to what was made of it and why; `notes` are other sentences.
+    """What a data file suggests.
 
-    `inputs` and `outputs` are columns; an output that is no column (there was no gold) stands under its field's name.
+    `reasons` maps a column to what was made of it and why; `notes` are other sentences. `inputs` and
+    `outputs` are columns; an output that is no column (there was no gold) stands under its field's name.
     """
 
     path: Path
@@ -57,8 +58,8 @@ class Chosen(msgspec.Struct, frozen=True):
 def draft(path: Path, data_path: str, *, helped: bool) -> Draft:
     """The guess for a data file. `data_path` is what the spec calls it.
 
-    Where nothing can be guessed from the columns, `helped` says that somebody will name them; else DataError, as for
-    bad content. Raises NothingSelected for a file without rows.
+    Where nothing can be guessed from the columns, `helped` says that somebody will name them; else DataError,
+    as for bad content. Raises NothingSelected for a file without rows.
     """
     try:
         guess = guess_spec(path, data_path=data_path)
@@ -106,7 +107,7 @@ def read_columns(path: Path) -> dict[str, Column]:
 
 
 def compose(found: Draft, wishes: Wishes) -> dict[str, Any]:
-    """The spec as plain data, in the order in which it is written. Raises UsageError for wishes that do not fit."""
+    """The spec as plain data, in the order in which it is written. UsageError for wishes that do not fit."""
     tree = dict(found.tree)
     if _changes_columns(found, wishes):
         tree = _rewired(found, wishes)

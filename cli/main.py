@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -117,33 +118,68 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code_of(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code. A bug in promptc shows its traceback and gives 3."""
-    from promptc.spec.errors import PromptcError
-
+    """Run the command line; returns the exit code. Whoever stops reading stdout early changes nothing about it."""
+    given = sys.argv[1:] if arguments is None else arguments
+    code = _code_of(given)
     try:
-        result: Any = promptc.main(args=arguments, prog_name="promptc", standalone_mode=False, auto_envvar_prefix="PROMPTC")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    return code
+
+
+def _code_of(arguments: Sequence[str]) -> int:
+    """The exit code. A bug in promptc shows its traceback and gives 3."""
+    from promptc.spec.errors import Interrupted, PromptcError, UsageError
+
+    as_json = "--json" in arguments
+    try:
+        result: Any = promptc.main(
+            args=list(arguments),
+            prog_name="promptc",
+            standalone_mode=False,
+            auto_envvar_prefix="PROMPTC",
+            obj=tuple(arguments),
+        )
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if as_json:
+            _write_document(UsageError(error.format_message()))
         return 2
-    except click.Abort:
-        click.echo("Aborted.", err=True)
-        return 130
+    except (click.Abort, KeyboardInterrupt):
+        return show_error(Interrupted(signal.SIGINT, "interrupted"), as_json=as_json)
     except PromptcError as error:
-        return show_error(error, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
+        return show_error(error, as_json=as_json)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
-    except KeyboardInterrupt:
-        return 130
-    except Exception:  # noqa: BLE001  the one place where a bug becomes exit code 3, traceback and all
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _discard_output()  # click has its own way with a reader that is gone, and its exit code would mean a gate
+        return 0
+    except Exception as bug:  # noqa: BLE001  the one place where a bug becomes exit code 3, traceback and all
         import traceback
 
         traceback.print_exc()
         click.echo("This is a bug in promptc, not in your spec; please report it with the lines above.", err=True)
-        return 3
+        if as_json:
+            _write_document(PromptcError(f"a bug in promptc: {type(bug).__name__}: {bug}"))
+        return PromptcError.exit_code
+
+
+def _discard_output() -> None:
+    """Whoever read stdout is gone: what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_document(error: PromptcError) -> None:
+    from promptc.cli.reports.machine import error_document
+
+    sys.stdout.write(error_document(error))
 
 
 def show_error(error: PromptcError, *, as_json: bool = False) -> int:
@@ -154,9 +190,7 @@ def show_error(error: PromptcError, *, as_json: bool = False) -> int:
 
     terminal = open_terminal(sys.stdout, sys.stderr, os.environ)
     if as_json:
-        from promptc.cli.reports.machine import error_document
-
-        terminal.write(error_document(error))
+        _write_document(error)
     if isinstance(error, SpecError):
         print_diagnostics(terminal, error.diagnostics)
     else:

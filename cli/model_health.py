@@ -26,15 +26,15 @@ QUESTION = "Answer with the one word: ready"
 
 WITHOUT_KEY = frozenset(
     {
-        "custom_openai", "docker_model_runner", "hosted_vllm", "lemonade", "llama_cpp", "llamafile", "lm_studio",
-        "ollama", "ollama_chat", "openai_like", "sglang", "vllm",
+        "custom_openai", "docker_model_runner", "hosted_vllm", "lemonade", "llama_cpp", "llamafile",
+        "lm_studio", "ollama", "ollama_chat", "openai_like", "sglang", "vllm",
     }
 )  # fmt: skip
 """Prefixes of servers that people run themselves, mostly without a key."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of the question. `seconds` is the time to the whole reply; `error` is "" when there was one."""
+    """What came of the question: a reply after so many seconds, or why there is none."""
 
     seconds: float
     served_model: str = ""
@@ -46,8 +46,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ModelHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One model of a spec: how it is reached, and what is known without asking it.
 
-    `key` says where its key comes from, never what it is. `price` is in US dollars per million tokens; None where it
-    is not known. `problem` is why it cannot be used, "" when nothing speaks against it; `hint` what to do then.
+    `key` says where its key comes from, never what it is. `price` is in US dollars per million tokens; None
+    where it is not known. `problem` is why it cannot be used, "" when nothing speaks against it; `hint` what
+    to do then.
     """
 
     name: str
@@ -78,7 +79,7 @@ class KeyState(msgspec.Struct, frozen=True):
 
 
 def used_models(spec: Spec) -> dict[str, Model]:
-    """The models of a spec by name: those under `models:`, and those that steps and metrics name themselves."""
+    """The models of a spec by name: those under `models:`, and those that steps and judges name."""
     named = [
         *(step.model for step in spec.steps),
         *(m.model for m in spec.metrics if m.plugin.name == "llm_judge"),
@@ -210,8 +211,8 @@ async def ask_all(
 ) -> tuple[ModelHealth, ...]:
     """Ask each model that can be asked one tiny question, all at once. `timeout` is in seconds.
 
-    Not asked are models with a problem, scripts and recorded replies, which know other questions, and the model for
-    embeddings.
+    Not asked are models with a problem, scripts and recorded replies, which know other questions, and the
+    model for embeddings.
     """
     asked = [health for health in healths if not health.problem and can_be_asked(health)]
     settings = StackSettings(

@@ -17,6 +17,7 @@ from promptc.cli.checking import spec_findings
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, read_candidate
 from promptc.cli.progress import LiveProgress
+from promptc.cli.untrusted import excerpt
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.data_checks import check_data, check_files
@@ -50,7 +51,7 @@ from promptc.spec.model import MODEL_ROLES, Budget, Spec
 
 RUNS = Path("runs")
 MISSING_SHOWN = 10
-MISSING_TEXT = 60
+MISSING_TEXT = 90
 """How many missing replies an offline run names, and how many characters of each request."""
 
 
@@ -271,11 +272,11 @@ class Missing:
 def not_recorded(models: ModelStack) -> Untrusted:
     """The error of an offline run whose replies are not all there, with a list of them."""
     missing = list({request.key(): request for request in models.missing}.values())
-    ends = [f"{r.model}: …{r.messages[-1].content[-MISSING_TEXT:]!r}" for r in missing[:MISSING_SHOWN]]
+    lines = [f"{r.model}: {excerpt(r.messages[-1].content, MISSING_TEXT)}" for r in missing[:MISSING_SHOWN]]
     if len(missing) > MISSING_SHOWN:
-        ends.append(f"and {len(missing) - MISSING_SHOWN} more")
+        lines.append(f"and {len(missing) - MISSING_SHOWN} more")
     replies = "1 reply is" if len(missing) == 1 else f"{len(missing)} replies are"
-    return Untrusted("\n".join([f"{replies} not recorded:", *ends]), "run once without --offline")
+    return Untrusted("\n".join([f"{replies} not recorded:", *lines]), "run once without --offline")
 
 
 def open_stack(

@@ -13,7 +13,7 @@ import msgspec
 
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, read_candidate
-from promptc.cli.opening import Choices, open_effects
+from promptc.cli.opening import Choices, not_recorded, open_effects
 from promptc.cli.progress import LiveProgress
 from promptc.runners.build import build_program
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
@@ -114,8 +114,10 @@ async def predict_rows(
             await evaluator.stream_rows(Arm(compiled=compiled), in_thread(rows), order.add)
         finally:
             progress.close()
-    if not order.written and not models.missing:
+    if not order.written:
         raise NothingSelected(f"there are no rows in {'standard input' if source == '-' else source}")
+    if models.missing:
+        raise not_recorded(models)
     if order.unscored > spec.run.max_unscored * order.written:
         terminal.complain(f"{order.unscored} of {order.written} rows failed without a fault of the program")
         return 6

@@ -8,36 +8,35 @@ from datetime import datetime
 import click
 
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_BINARY_SIZES = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZES = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
-class Age(click.ParamType):
-    """`90s`, `12h`, `7d`, `2w` in seconds."""
+def read_age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """An option's `90s`, `12h`, `7d`, `2w` in seconds. click.BadParameter says what is allowed."""
+    if value is None:
+        return None
+    found = _QUANTITY.fullmatch(value)
+    if found is None or found[2].lower() not in _AGES:
+        raise click.BadParameter(
+            f"{value!r} is no age: a number with s, m, h, d or w, such as 7d", ctx, param
+        )
+    return float(found[1]) * _AGES[found[2].lower()]
 
-    name = "age"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; a click error says what is allowed."""
-        found = _QUANTITY.fullmatch(str(value))
-        if found is None or found[2].lower() not in _AGES:
-            self.fail(f"{value!r} is no age: a number with s, m, h, d or w, such as 7d", param, ctx)
-        return float(found[1]) * _AGES[found[2].lower()]
-
-
-class Size(click.ParamType):
-    """`1000`, `500kB`, `1.5GB`, `1GiB` in bytes."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes; a click error says what is allowed."""
-        found = _QUANTITY.fullmatch(str(value))
-        units = _SIZES | _BINARY_SIZES
-        if found is None or found[2].lower() not in units:
-            self.fail(f"{value!r} is no size: a number with kB, MB, GB or MiB, GiB, such as 1GB", param, ctx)
-        return int(float(found[1]) * units[found[2].lower()])
+def read_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """An option's `1000`, `500kB`, `1.5GB`, `1GiB` in bytes. click.BadParameter says what is allowed."""
+    if value is None:
+        return None
+    found = _QUANTITY.fullmatch(value)
+    if found is None or found[2].lower() not in _SIZES:
+        raise click.BadParameter(
+            f"{value!r} is no size: a number with kB, MB, GB or GiB, such as 1GB", ctx, param
+        )
+    return int(float(found[1]) * _SIZES[found[2].lower()])
 
 
 def size_text(count: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from promptc.optimizers.demos import labeled_demos, traced_demos
+from promptc.optimizers.demos import labeled_demos, traced_demos, without_row
 from promptc.optimizers.labeled_few_shot import labeled_candidate
 from promptc.optimizers.search import Search
 from promptc.runners.candidate import Candidate, Demo
@@ -106,7 +106,7 @@ class Teacher:
         shared: list[Example] = []
         alone: list[tuple[Candidate, Sequence[Example]]] = []
         for example in rows:
-            candidate = self._without(example)
+            candidate = without_row(self._candidate, example)
             if candidate is self._candidate:
                 shared.append(example)
             else:
@@ -114,15 +114,6 @@ class Teacher:
         groups = await self._search.run_rows([(self._candidate, shared), *alone], role="teacher", rollout=attempt)
         records = (record for group in groups for record in group)
         return {r.id: r for r in records if r.failure is None or r.failure.kind != "budget"}
-
-    def _without(self, example: Example) -> Candidate:
-        """The teacher's candidate without the demos that come from this row."""
-        candidate = self._candidate
-        for name, texts in self._candidate.predictors.items():
-            kept = tuple(demo for demo in texts.demos if demo.row_id != example.id)
-            if len(kept) < len(texts.demos):
-                candidate = candidate.with_predictor(name, msgspec.structs.replace(texts, demos=kept))
-        return candidate
 
     def _passed(self, record: RowRecord) -> bool:
         if record.score is None or record.failure is not None:

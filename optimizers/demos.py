@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promptc.optimizers.search import Search
+import msgspec
+
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.program import Predictor, Program, labeled_demo
 from promptc.runners.rows import Example
+
+if TYPE_CHECKING:
+    from promptc.optimizers.search import Search
 
 
 def labeled_demos(search: Search, predictor: Predictor, examples: Sequence[Example]) -> tuple[Demo, ...]:
@@ -59,6 +63,15 @@ def with_demos(program: Program, start: Candidate, demos: Mapping[str, tuple[Dem
                 model=texts.model,
             ),
         )
+    return candidate
+
+
+def without_row(candidate: Candidate, example: Example) -> Candidate:
+    """The candidate without the demos that come from this row; the same object where there are none."""
+    for name, texts in candidate.predictors.items():
+        kept = tuple(demo for demo in texts.demos if demo.row_id != example.id)
+        if len(kept) < len(texts.demos):
+            candidate = candidate.with_predictor(name, msgspec.structs.replace(texts, demos=kept))
     return candidate
 
 

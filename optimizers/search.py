@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from promptc.optimizers.demos import without_row
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.judging import Judge
@@ -107,12 +108,11 @@ class Search:
             self.stop_reason = "budget"
         if not admitted:
             return []
-        results = await self.evaluator.evaluate_all(arms[:admitted], self.dev)
-        trials = [
+        results = await self._on_dev(arms[:admitted])
+        return [
             self._trial(arm, origin, records)
             for arm, (_, origin), records in zip(arms[:admitted], fresh, results, strict=False)
         ]
-        return trials
 
     async def run_rows(
         self, candidate_rows: Sequence[tuple[Candidate, Sequence[Example]]], *, role: Role, rollout: int = 0
@@ -158,6 +158,31 @@ class Search:
         if not valid:
             return self._untried()
         return min(valid, key=lambda t: (-round(t.score or 0.0, 12), t.prompt_characters, t.number))
+
+    async def _on_dev(self, arms: Sequence[Arm]) -> list[tuple[RowRecord, ...]]:
+        """Each candidate's records on dev. A dev row that is one of its own demos is asked without that demo.
+
+        This matters where train and dev are the same rows, because there are too few to part them: a prompt that
+        holds the answer would look perfect.
+        """
+        pairs: list[tuple[Arm, list[Example]]] = []
+        places: list[list[tuple[int, int]]] = []
+        for arm in arms:
+            shared: list[Example] = []
+            mine: list[tuple[int, int]] = []
+            whole = len(pairs)
+            pairs.append((arm, shared))
+            for example in self.dev:
+                candidate = without_row(arm.compiled.candidate, example)
+                if candidate is arm.compiled.candidate:
+                    mine.append((whole, len(shared)))
+                    shared.append(example)
+                else:
+                    mine.append((len(pairs), 0))
+                    pairs.append((Arm(compiled=self.program.compile(candidate)), [example]))
+            places.append(mine)
+        results = await self.evaluator.evaluate_pairs(pairs)
+        return [tuple(results[group][place] for group, place in mine) for mine in places]
 
     def _admitted(self, arms: Sequence[Arm]) -> int:
         """How many of the candidates the budget holds, whole."""

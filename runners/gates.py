@@ -24,7 +24,8 @@ def held_against(gates: Sequence[Gate], summary: Mapping[str, Any], timing: Mapp
     """The result of each gate, in order. Unrounded figures decide.
 
     A figure of a split that was not scored, or of another command, makes a gate `not applicable`; a figure that
-    this run promised and does not have (the budget ended) makes it `missing`.
+    this run promised and does not have (the budget ended) makes it `missing`. Without held-out rows, gates on test
+    fail.
     """
     return [_held(gate, summary, timing) for gate in gates]
 
@@ -36,6 +37,8 @@ def _held(gate: Gate, summary: Mapping[str, Any], timing: Mapping[str, Any]) -> 
     if isinstance(value, bool) or not isinstance(value, int | float):
         split = gate.path.split(".", 1)[0]
         scored = summary.get(split) if split in SPLITS else None
+        if scored is None and split == "test" and summary.get("command") == "optimize":
+            return GateResult(text=gate.text, value=None, status="failed")
         promised = isinstance(scored, Mapping) and scored.get("n") == 0 and scored.get("rows")
         return GateResult(text=gate.text, value=None, status="missing" if promised else "not applicable")
     met = _COMPARE[gate.operator](float(value), gate.value)

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 CREATE TABLE IF NOT EXISTS effects (
   key BLOB PRIMARY KEY, phase INTEGER NOT NULL, session INTEGER NOT NULL, kind TEXT NOT NULL, role TEXT NOT NULL,
   payload BLOB NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS effects_by_phase ON effects (phase);
 CREATE TABLE IF NOT EXISTS phases (
   number INTEGER PRIMARY KEY, digest TEXT NOT NULL, window INTEGER NOT NULL, done INTEGER NOT NULL
@@ -85,6 +85,7 @@ class Journal:
         )
         self._waiting = sum(self._unused.values())
         self._used: set[bytes] = set()
+        self._known: set[bytes] = set(self._keys())
         self._pending: dict[bytes, Effect] = {}
         self._flushed: asyncio.Future[None] | None = None
 
@@ -141,6 +142,8 @@ class Journal:
         pending = self._pending.get(key)
         if pending is not None:
             return pending
+        if key not in self._known:
+            return None
         try:
             row = self._db.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
@@ -161,6 +164,7 @@ class Journal:
         """Commit an effect; returns when it is on disk. Commits that arrive together share one transaction."""
         effect = Effect(key, phase, self.session, kind, role, payload)
         self._pending[key] = effect
+        self._known.add(key)
         if self._flushed is None:
             loop = asyncio.get_running_loop()
             self._flushed = loop.create_future()
@@ -172,6 +176,7 @@ class Journal:
         """Commit an effect at once; for the rare decision that is taken outside of a phase's traffic."""
         effect = Effect(key, phase, self.session, kind, role, payload)
         self._execute("INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(effect))
+        self._known.add(key)
         return effect
 
     def drop_failures(self) -> int:
@@ -190,6 +195,7 @@ class Journal:
         self._phases = {number: phase for number, phase in self._phases.items() if number < first}
         self._unused = {phase: count for phase, count in self._unused.items() if phase < first}
         self._waiting = sum(self._unused.values())
+        self._known = set(self._keys())
         return sum(counts.values())
 
     def effects(self) -> Iterator[Effect]:
@@ -201,6 +207,10 @@ class Journal:
         """Commit what is pending and close the file."""
         self._flush()
         self._db.close()
+
+    def _keys(self) -> Iterator[bytes]:
+        """Every recorded key. They are kept in memory, so that what is asked for the first time costs no look-up."""
+        return (row[0] for row in self._db.execute("SELECT key FROM effects"))
 
     def _flush(self) -> None:
         waiting, self._flushed = self._flushed, None

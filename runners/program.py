@@ -205,8 +205,10 @@ class StepCall:
 
     def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
         checks = self._step.checks
+        if not checks:
+            return None
         names = {field.name for field in speaker.signature.outputs}
-        if not checks or not names.issuperset(field.name for field in self._step.signature.outputs):
+        if not names.issuperset(field.name for field in self._step.signature.outputs):
             return None
 
         def validate(outputs: Mapping[str, Any]) -> Verdict | None:

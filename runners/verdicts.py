@@ -41,7 +41,8 @@ def gate_verdicts(gates: Sequence[GateResult]) -> list[VerdictLine]:
     found = []
     for gate in gates:
         if gate.status == "failed":
-            found.append(VerdictLine(code=1, message=f"gate failed: {gate.text} (it is {gate.value:.4g})"))
+            figure = "there are no held-out rows" if gate.value is None else f"it is {gate.value:.4g}"
+            found.append(VerdictLine(code=1, message=f"gate failed: {gate.text} ({figure})"))
         elif gate.status == "missing":
             found.append(VerdictLine(code=7, message=f"gate without a figure: {gate.text}"))
     return found

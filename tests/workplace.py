@@ -33,7 +33,7 @@ class Sentiment:
     with demonstrations whose labels it agrees with. Some first replies cannot be parsed; asked again, it is tidy.
     """
 
-    def __init__(self, *, clumsy: float = 0.1, skill: float = 0.45, gain: float = 0.04) -> None:
+    def __init__(self, *, clumsy: float = 0.1, skill: float = 0.4, gain: float = 0.02) -> None:
         self.clumsy, self.skill, self.gain = clumsy, skill, gain
 
     def __call__(self, body: Body) -> str:

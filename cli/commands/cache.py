@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptc.cli.options import spec_options, target, view_options
-from promptc.cli.quantities import Age, Size
+from promptc.cli.quantities import read_age, read_size
 
 if TYPE_CHECKING:
     from promptc.cli.console import Terminal
@@ -65,7 +65,7 @@ def stats(**typed: Any) -> int:
 @spec_options
 @view_options
 def explain(spec: Path | None, row_id: str | None, key: str | None, **typed: Any) -> int:
-    """Say whether the reply to a row's first request is cached, and if not, where the most similar one differs.
+    """Say whether a row's first request is cached, and if not, where the most similar one differs.
 
     \b
     Examples:
@@ -86,9 +86,14 @@ def explain(spec: Path | None, row_id: str | None, key: str | None, **typed: Any
 
 
 @cache.command()
-@click.option("--older", type=Age(), metavar="AGE", help="Remove replies that are older, e.g. 12h or 30d.")
 @click.option(
-    "--max-bytes", type=Size(), metavar="SIZE", help="Then remove the oldest until the file fits, e.g. 1GB."
+    "--older", callback=read_age, metavar="AGE", help="Remove replies that are older, e.g. 12h or 30d."
+)
+@click.option(
+    "--max-bytes",
+    callback=read_size,
+    metavar="SIZE",
+    help="Then remove the oldest until the file fits, e.g. 1GB.",
 )
 @view_options
 def prune(older: float | None, max_bytes: int | None, **typed: Any) -> int:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @target
 @click.option("--call", "call", is_flag=True, help="Ask each model one tiny question, as a run would.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, metavar="SECONDS",
-    help="How long --call waits for a reply.",
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+    metavar="SECONDS", help="How long --call waits for a reply.",
 )  # fmt: skip
 @click.option("--allow-code", is_flag=True, help="Let api_key_command run, for --call.")
 @spec_options

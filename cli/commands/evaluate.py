@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
         Wishes(
             gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split)),
             as_json=typed["as_json"],
-            arguments=tuple(sys.argv[1:]),
+            arguments=click.get_current_context().find_object(tuple) or (),
         ),
         terminal,
         work,

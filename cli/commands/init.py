@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     show_default=True, metavar="FILE", help="Where the spec goes; - is stdout.",
 )  # fmt: skip
 @click.option("--name", help="The program's name.")
-@click.option("--input", "inputs", multiple=True, metavar="COL", help="A column that goes in. Repeatable.")
+@click.option("--input", "inputs", multiple=True, metavar="COL", help="A column that goes in; repeatable.")
 @click.option(
-    "--output", "outputs", multiple=True, metavar="COL", help="A column that comes out. Repeatable."
+    "--output", "outputs", multiple=True, metavar="COL", help="A column that comes out; repeatable."
 )
 @click.option("--instructions", metavar="TEXT", help="What the model is told to do.")
 @click.option("--model", metavar="NAME", help="The model: any litellm name, or embedded/icl.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def optimize(spec: Path | None, **typed: Any) -> int:
             gates=loaded.spec.gates,
             fail_if_no_improvement=typed["fail_if_no_improvement"],
             as_json=typed["as_json"],
-            arguments=tuple(sys.argv[1:]),
+            arguments=click.get_current_context().find_object(tuple) or (),
         ),
         terminal,
         work,

@@ -13,6 +13,8 @@ from promptc.cli.untrusted import excerpt, one_line, visible
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 
 CONTEXT = 3
+MOST_LINE = 600
+"""Characters of a line that a report shows; compiled/prompts.diff has them all."""
 
 
 class Shortened(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +77,19 @@ def demo_lines(demo: Demo) -> list[str]:
     return lines
 
 
+def excerpted_changes(start: Candidate, winner: Candidate) -> tuple[list[tuple[str, list[str]]], int]:
+    """The changes that a report has room for, and how many changed demos it leaves out."""
+    short = shortened(start, winner)
+    found = changes(short.start, short.winner)
+    # Cut again: written-out control characters are longer than what they stand for.
+    return [(name, [_cut_line(line) for line in lines]) for name, lines in found], short.hidden
+
+
 def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters: int = 160) -> Shortened:
-    """Only the demos that differ, the first few of them, their values as excerpts; the texts stay whole."""
+    """Only the demos that differ, the first few of them, their values as excerpts; very long lines are cut."""
     hidden = 0
-    before, after = dict(start.predictors), dict(winner.predictors)
+    before = {name: _cut(texts) for name, texts in start.predictors.items()}
+    after = {name: _cut(texts) for name, texts in winner.predictors.items()}
     for name in dict.fromkeys((*before, *after)):
         olds = before[name].demos if name in before else ()
         news = after[name].demos if name in after else ()
@@ -90,10 +101,30 @@ def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters
         if name in after:
             after[name] = _with_demos(after[name], added[:demos], characters)
     return Shortened(
-        start=msgspec.structs.replace(start, predictors=before),
-        winner=msgspec.structs.replace(winner, predictors=after),
+        start=Candidate(predictors=before, choices=_cut_choices(start.choices)),
+        winner=Candidate(predictors=after, choices=_cut_choices(winner.choices)),
         hidden=hidden,
     )
+
+
+def _cut(texts: PredictorTexts) -> PredictorTexts:
+    return msgspec.structs.replace(
+        texts,
+        instructions=_cut_lines(texts.instructions),
+        descriptions={name: _cut_lines(text) for name, text in texts.descriptions.items()},
+    )
+
+
+def _cut_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if len(_json(value)) <= MOST_LINE else excerpt(value) for name, value in choices.items()}
+
+
+def _cut_lines(text: str) -> str:
+    return "\n".join(map(_cut_line, text.split("\n")))
+
+
+def _cut_line(line: str) -> str:
+    return line if len(line) <= MOST_LINE else line[:MOST_LINE] + "…"
 
 
 def _with_demos(texts: PredictorTexts, demos: list[Demo], characters: int) -> PredictorTexts:

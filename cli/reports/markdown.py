@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from promptc.cli.reports.details import ReportDetails, is_search
-from promptc.cli.reports.diff import changes, shortened
+from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.facts import best_trials, gate_figures, next_commands, stopped, unpriced
 from promptc.cli.reports.figures import (
     MISSING,
@@ -38,9 +38,9 @@ _GATES = {
     "missing": "❌ no figure",
     "not applicable": "➖ not applicable",
 }
-_SPECIAL = re.compile(r"([\\`*_\[\]|~$@#]|:(?=//)|(?<=www)\.|^[-+=])", re.IGNORECASE)
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$@#]|^[-+=])")
 _LIST = re.compile(r"^(\d+)([.)])")
-_REFERENCE = re.compile(r"(\\[@#]|\bGH-)(?=\w)")
+_REFERENCE = re.compile(r"(\\[@#](?=\w)|\bGH-(?=\d)|:(?=//)|www(?=\.))", re.IGNORECASE)
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -69,7 +69,7 @@ def markdown_report(details: ReportDetails) -> str:
 def escaped(text: str, limit: int = MOST_CELL) -> str:
     """Others' text as Markdown that shows just that: no cell, link, mention or tag of its own."""
     safe = _LIST.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", one_line(text, limit))).translate(_HTML)
-    # GitHub looks for mentions and issues in the finished page, where a backslash has long gone.
+    # GitHub looks for mentions, issues and addresses where a backslash has long gone; a comment parts them.
     return _REFERENCE.sub(r"\1<!-- -->", safe)
 
 
@@ -237,15 +237,13 @@ def _cost(details: ReportDetails) -> list[str]:
 def _prompt(details: ReportDetails) -> list[str]:
     if details.start is None or details.winner is None or details.start == details.winner:
         return []
-    short = shortened(details.start, details.winner)
-    lines = [
-        line for name, part in changes(short.start, short.winner) for line in (f"@@ {name} @@", *part[1:])
-    ]
+    found, hidden = excerpted_changes(details.start, details.winner)
+    lines = [line for name, part in found for line in (f"@@ {name} @@", *part[1:])]
     block = fenced(lines[:MOST_DIFF_LINES], "diff")
     rest = len(lines) - MOST_DIFF_LINES
     more = [f"{counted(rest, 'more line')} of the diff"] if rest > 0 else []
-    if short.hidden:
-        more.append(counted(short.hidden, "more demo"))
+    if hidden:
+        more.append(counted(hidden, "more demo"))
     ends = [f"and {', '.join(more)} in `compiled/prompts.diff`"] if more else []
     return [folded("What changed in the prompt", block, *ends)]
 

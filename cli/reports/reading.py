@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from promptc.cli.reports.details import ReportDetails, WorstRow
-from promptc.cli.reports.diff import changes, shortened
+from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.figures import count, counted, score
 from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, grid, quiet, section
 from promptc.cli.untrusted import one_line, plain
@@ -17,7 +17,6 @@ from promptc.runners.candidate import Candidate, Demo
 from promptc.runners.summary import Summary
 
 MOST_DIFF_LINES = 60
-MOST_LINE = 600
 MOST_NOTES = 20
 MOST_NOTE = 500
 
@@ -32,12 +31,12 @@ def prompt(details: ReportDetails, look: Look) -> list[RenderableType]:
     facts = prompt_facts(details, look)
     if start == winner:
         return section("Prompt", [quiet("unchanged")], aside=facts)
-    short = shortened(start, winner)
+    found, hidden = excerpted_changes(start, winner)
     parts: list[RenderableType] = []
-    for name, lines in changes(short.start, short.winner):
+    for name, lines in found:
         parts += [Text(name, style=ACCENT), *_diff_lines(lines)]
-    if short.hidden:
-        parts.append(quiet(look.words(f"… and {counted(short.hidden, 'more demo')}")))
+    if hidden:
+        parts.append(quiet(look.words(f"… and {counted(hidden, 'more demo')}")))
     return section("Prompt", parts, aside=facts)
 
 
@@ -70,8 +69,7 @@ def _diff_lines(lines: list[str]) -> list[RenderableType]:
         if line.startswith("@@"):
             shown.append(quiet("  ⋮"))
             continue
-        cut = line if len(line) <= MOST_LINE else line[:MOST_LINE] + "…"
-        shown.append(_hanging(cut, _DIFF_STYLES.get(line[0], QUIET)))
+        shown.append(_hanging(line, _DIFF_STYLES.get(line[0], QUIET)))
     rest = len(lines) - 1 - MOST_DIFF_LINES
     if rest > 0:
         shown.append(quiet(f"and {counted(rest, 'more line')}"))

@@ -10,7 +10,9 @@ from promptc.runners.icl.prompt import Prompt
 from promptc.runners.icl.reply import as_text
 from promptc.runners.icl.wanted import Leaf, Wanted
 
-_NAMES = frozenset({"reasoning", "rationale", "analysis", "thoughts", "thinking", "explanation", "justification"})
+_NAMES = frozenset(
+    {"reasoning", "rationale", "analysis", "thoughts", "thinking", "explanation", "justification"}
+)
 _SHOWN = 3
 
 

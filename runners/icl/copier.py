@@ -54,11 +54,15 @@ def learn_spans(shown: Sequence[Shown]) -> Copier:
     A log-linear model over candidates, trained by plain gradient steps in the demos' order. A demo without a place
     teaches that nothing is there (score 0).
     """
-    golds = [(each.documents[index], start, end) for each in shown for index, start, end in sorted(each.places)]
+    golds = [
+        (each.documents[index], start, end) for each in shown for index, start, end in sorted(each.places)
+    ]
     sizes = {end - start + 1 for _, start, end in golds}
     copier = Copier(
         weights={},
-        sizes=frozenset(range(1, min(_MOST_TOKENS, max(sizes, default=0) + 1) + 1) if len(sizes) > 1 else sizes),
+        sizes=frozenset(
+            range(1, min(_MOST_TOKENS, max(sizes, default=0) + 1) + 1) if len(sizes) > 1 else sizes
+        ),
         first=frozenset(document.shapes[start] for document, start, _ in golds),
         last=frozenset(document.shapes[end] for document, _, end in golds),
         seen=_seen(shown),

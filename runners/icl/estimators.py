@@ -77,13 +77,19 @@ class Copy(msgspec.Struct, frozen=True):
 
     def guess(self, case: Case, draw: Draw, skip: int) -> Any:
         """A copied value, else what the estimator behind says."""
-        found = usable(self.copier.ranked(case.documents)[: 3 * _TOP], case.documents, self.rewrite, self.pattern)[:_TOP]
+        found = usable(
+            self.copier.ranked(case.documents)[: 3 * _TOP], case.documents, self.rewrite, self.pattern
+        )[:_TOP]
         scores = [score for score, _ in found]
         values = [value for _, value in found]
         if self.optional:
             scores.append(0.0)
             values.append(None)
-        return values[draw.pick(scores, _SPAN_SHARPNESS, skip)] if values else self.otherwise.guess(case, draw, skip)
+        return (
+            values[draw.pick(scores, _SPAN_SHARPNESS, skip)]
+            if values
+            else self.otherwise.guess(case, draw, skip)
+        )
 
 
 class CopySeveral(msgspec.Struct, frozen=True):
@@ -115,7 +121,9 @@ class Recall(msgspec.Struct, frozen=True):
 
     def guess(self, case: Case, draw: Draw, skip: int) -> Any:
         """The nearest demo's value among those that have one."""
-        order = [index for index in case.nearest(len(self.values)) if self.values[index] is not msgspec.UNSET][:_TOP]
+        order = [
+            index for index in case.nearest(len(self.values)) if self.values[index] is not msgspec.UNSET
+        ][:_TOP]
         scores = [case.similarities[index] for index in order]
         return self.values[order[draw.pick(scores, _RECALL_SHARPNESS, skip)]]
 
@@ -163,8 +171,12 @@ class FirstClause(msgspec.Struct, frozen=True):
             return ""
         if self.pattern:
             size = len(longest.tokens)
-            windows = ((i, j) for i in range(size) for j in range(min(size, i + _LONGEST_CLAUSE) - 1, i - 1, -1))
-            fits = (longest.piece(i, j) for i, j in windows if fits_pattern(self.pattern, longest.piece(i, j)))
+            windows = (
+                (i, j) for i in range(size) for j in range(min(size, i + _LONGEST_CLAUSE) - 1, i - 1, -1)
+            )
+            fits = (
+                longest.piece(i, j) for i, j in windows if fits_pattern(self.pattern, longest.piece(i, j))
+            )
             found = next(fits, None)
             if found is not None:
                 return found

@@ -22,7 +22,9 @@ _HEAD = re.compile(r"[^\n:=>]{0,60}[:=>]")
 _MARKER = re.compile(r"\[\[ ?## ?([^\]\n`]+?) ?## ?\]\]")
 _BULLETS = re.compile(r"(?:^[ \t]*[-*•][ \t]+\S[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)
 _MARKED = re.compile(r"[`\"“']([^`\"“”'\n]{1,40})[`\"”']")
-_COMMAS = re.compile(r"(?::|\bof)\s+((?:[^\s,.:;]+(?: [^\s,.:;]+){0,2}, )+(?:(?:or|and) )?[^\s,.:;]+(?: [^\s,.:;]+){0,2})")
+_COMMAS = re.compile(
+    r"(?::|\bof)\s+(?:one of )?((?:[^\s,.:;]+(?: [^\s,.:;]+){0,2}, )+(?:(?:or|and) )?[^\s,.:;]+(?: [^\s,.:;]+){0,2})"
+)
 _KEYS = re.compile(r"[`\"](\w+)[`\"]")
 _LINE = re.compile(r"^([^\n:]{1,60}):[ \t]*(.*)$")
 

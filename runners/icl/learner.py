@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,34 +37,37 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
             values[name] = estimator.guess(case, draw, _refused(name, row.refusals))
         for wanted in self.prompt.outputs:
             if is_proposal(wanted):
-                values[wanted.name] = propose(row.inputs, draw)
+                proposed = propose(row.inputs, draw)
+                values[wanted.name] = [proposed] if isinstance(wanted.node, Listing) else proposed
             elif wanted.name not in values:
                 values[wanted.name] = account_of(case, self.lessons, self.estimators)
         return written(self.prompt, {wanted.name: values[wanted.name] for wanted in self.prompt.outputs})
 
 
-def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """The messages before the row, the same for every row of a prompt, and those from the row on."""
-    if not is_fielded(messages):
-        return (), tuple(messages)
-    index = row_index(messages)
-    return tuple(messages[:index]), tuple(messages[index:])
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """A request taken apart: what many rows share, a key that stands for it, and the row.
+
+    `shared` are the messages that the key's cost in tokens is counted for.
+    """
+
+    key: Hashable
+    shared: tuple[Message, ...]
+    prompt: Callable[[], Prompt]
+    row: Row
 
 
-def prepare(prefix: Sequence[Message]) -> Prepared:
-    """Everything that the messages before the row teach."""
-    return _prepared(read_fielded(prefix))
-
-
-def answer(messages: Sequence[Message], prepared: Prepared | None, draw: Draw) -> str:
-    """The reply to the messages from the row on, or with `prepared` None to a prompt in a form of its own."""
-    if prepared is not None:
-        return prepared.answer(read_row(messages), draw)
+def take_apart(messages: tuple[Message, ...]) -> Asked:
+    """The fixed part and the row of a request in one of promptc's formats, or in a form of its own."""
+    if is_fielded(messages):
+        index = row_index(messages)
+        prefix = messages[:index]
+        return Asked(prefix, prefix, lambda: read_fielded(prefix), read_row(messages[index:]))
     prompt, row = read_free(messages)
-    return _prepared(prompt).answer(row, draw)
+    return Asked(msgspec.json.encode(prompt), (), lambda: prompt, row)
 
 
-def _prepared(prompt: Prompt) -> Prepared:
+def prepare(prompt: Prompt) -> Prepared:
+    """Everything that a prompt teaches, before any row is seen."""
     labels = [label for wanted in prompt.outputs for label in _labels(wanted.node)]
     prose = [*prompt.prose.splitlines(), *(f"{label.name} {label.description}" for label in labels)]
     known = frozenset(word for label in labels for word in name_words(label.name))

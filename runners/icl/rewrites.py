@@ -103,7 +103,9 @@ class Regrouped(msgspec.Struct, frozen=True):
         """Spans of as many groups that become the value."""
         if not isinstance(value, str):
             return []
-        return [span for span, groups in _grouped(document, len(self.order)) if self._written(groups) == value]
+        return [
+            span for span, groups in _grouped(document, len(self.order)) if self._written(groups) == value
+        ]
 
     def apply(self, piece: str) -> str | None:
         """The groups rearranged; None when there are more or fewer."""
@@ -111,7 +113,10 @@ class Regrouped(msgspec.Struct, frozen=True):
         return self._written(groups) if len(groups) == len(self.order) else None
 
     def _written(self, groups: list[str]) -> str:
-        moved = [groups[index].lstrip("0").zfill(width) for index, width in zip(self.order, self.widths, strict=True)]
+        moved = [
+            groups[index].lstrip("0").zfill(width)
+            for index, width in zip(self.order, self.widths, strict=True)
+        ]
         return "".join(part for pair in zip(self.separators, [*moved, ""], strict=True) for part in pair)
 
 

@@ -30,6 +30,7 @@ _BULLET = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)])\s+")
 _NOT = re.compile(r"\b(?:not|never)\W*$", re.IGNORECASE)
 _ARROW_BEFORE = re.compile(r"(?:->|→|=>|⇒)\W*$")
 _ARROW_AFTER = re.compile(r"^\W*(?:->|→|=>|⇒)")
+_OWN_LINE = re.compile(r"- (?:`([^`]+)` is )?`([^`]+)` when the text mentions: (.+)")
 _PARTS = re.compile(r"[,;|]|\.(?:\s|$)| / ")
 
 
@@ -73,7 +74,7 @@ def rule_strength(rules: Sequence[Rule], row: Sequence[str]) -> float:
     """How strongly the rules of one label speak for it in a row's words, from -1 to 1; each further match adds less."""
     for_it = against = 0.0
     for rule in rules:
-        if _matches(rule.phrase, row):
+        if phrase_matches(rule.phrase, row):
             for_it += not rule.against
             against += rule.against
     return (1.0 - _SATURATION**for_it) - (1.0 - _SATURATION**against)
@@ -85,9 +86,10 @@ def write_rule(label: str, phrases: Iterable[str], field: str = "") -> str:
     return f"- {head} when the text mentions: {', '.join(phrases)}"
 
 
-def is_rule_line(line: str) -> bool:
-    """Whether a line has the shape that `write_rule` gives it."""
-    return re.match(r"\s*- (?:`[^`]+` is )?`[^`]+` when the text mentions: ", line) is not None
+def read_rule_line(line: str) -> tuple[str, str, list[str]] | None:
+    """Field ("" where it names none), label and phrases of a line that `write_rule` wrote; None for any other."""
+    match = _OWN_LINE.fullmatch(line.strip())
+    return (match[1] or "", match[2], [part.strip() for part in match[3].split(",")]) if match else None
 
 
 def _evidence(
@@ -126,7 +128,7 @@ def _phrases(text: str) -> list[tuple[str, ...]]:
     return [phrase for phrase in split if 0 < len(phrase) <= _LONGEST_PHRASE]
 
 
-def _matches(phrase: Sequence[str], row: Sequence[str]) -> bool:
+def phrase_matches(phrase: Sequence[str], row: Sequence[str]) -> bool:
     """Whether the phrase's words follow each other in the row, inflections aside."""
     size = len(phrase)
     return any(

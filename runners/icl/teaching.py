@@ -91,7 +91,9 @@ class Teacher(msgspec.Struct, frozen=True):
         if not known:
             return PlainNumber(leaf)
         copied = self._copy(leaf, numbers, [AsNumber()])
-        if copied is not None and (copied[1] >= _NEARLY_ALWAYS or (copied[1] >= _MOSTLY and not _is_scale(leaf))):
+        if copied is not None and (
+            copied[1] >= _NEARLY_ALWAYS or (copied[1] >= _MOSTLY and not _is_scale(leaf))
+        ):
             return copied[0]
         distinct = sorted(set(known))
         if _is_scale(leaf) or 2 * len(distinct) <= len(known):
@@ -119,7 +121,9 @@ class Teacher(msgspec.Struct, frozen=True):
         self, leaf: Leaf, values: Values, rewrites: Sequence[Rewrite] | None
     ) -> tuple[Copy, float] | None:
         """A copier, and the share of the demos' values that it can account for; None without any."""
-        wanted = [index for index, value in enumerate(values) if value is not None and value is not msgspec.UNSET]
+        wanted = [
+            index for index, value in enumerate(values) if value is not None and value is not msgspec.UNSET
+        ]
         rewrite, places = self._explained([[values[index]] for index in wanted], wanted, rewrites)
         if not any(places):
             return None
@@ -169,9 +173,13 @@ class Teacher(msgspec.Struct, frozen=True):
             return Items(self.estimator(node.item, [msgspec.UNSET] * len(values)), max(1, node.low))
         if not flat or isinstance(node.item, Listing):
             return Recall(tuple(msgspec.UNSET if each is None else each for each in lists))
-        return self._copied_list(node.item, node.low, high, lists) or self._recalled_list(node, high, lists, flat)
+        return self._copied_list(node.item, node.low, high, lists) or self._recalled_list(
+            node, high, lists, flat
+        )
 
-    def _recalled_list(self, node: Listing, high: int, lists: Sequence[list[Any] | None], flat: list[Any]) -> Estimator:
+    def _recalled_list(
+        self, node: Listing, high: int, lists: Sequence[list[Any] | None], flat: list[Any]
+    ) -> Estimator:
         distinct = [value for value in dict.fromkeys(map(_hashable, flat)) if isinstance(value, str)]
         if distinct and 2 * len(distinct) <= len(flat):
             return self._several([Label(value) for value in distinct], node.low, high, lists)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from promptc.runners.icl.draw import Draw, effective_temperature
-from promptc.runners.icl.learner import Prepared, answer, prepare, split
+from promptc.runners.icl.learner import Asked, Prepared, prepare, take_apart
 from promptc.runners.models.request import Completion, Message, Request, Usage
 
 SERVED_MODEL = "embedded/icl"
@@ -27,19 +27,20 @@ class EmbeddedIcl:
 
     def __init__(self, prefixes: int = 32) -> None:
         self._limit = prefixes
-        self._prepared: OrderedDict[tuple[Message, ...], tuple[Prepared, int]] = OrderedDict()
+        self._prepared: OrderedDict[Hashable, tuple[Prepared, int]] = OrderedDict()
 
     async def complete(self, request: Request) -> Completion:
         """The reply, free of charge. Never fails: what it cannot do it does badly."""
         # Answering is pure computation; between two rows the loop gets a turn.
         await asyncio.sleep(0)
-        prefix, rest = split(request.messages)
-        prepared, tokens = self._recall(prefix) if prefix else (None, 0)
+        asked = take_apart(request.messages)
+        prepared, tokens = self._recall(asked)
         draw = Draw(request.messages, effective_temperature(request.params, request.rollout), request.rollout)
-        text = answer(rest, prepared, draw)
+        text = prepared.answer(asked.row, draw)
+        rest = request.messages[len(asked.shared) :]
         return Completion(
             text=text,
-            usage=Usage(tokens + count_tokens(rest), len(_TOKEN.findall(text)), tokens),
+            usage=Usage(input_tokens=tokens + count_tokens(rest), output_tokens=len(_TOKEN.findall(text))),
             cost=0.0,
             served_model=SERVED_MODEL,
             fingerprint=FINGERPRINT,
@@ -49,14 +50,14 @@ class EmbeddedIcl:
         """Forget the prompts."""
         self._prepared.clear()
 
-    def _recall(self, prefix: tuple[Message, ...]) -> tuple[Prepared, int]:
-        found = self._prepared.get(prefix)
+    def _recall(self, asked: Asked) -> tuple[Prepared, int]:
+        found = self._prepared.get(asked.key)
         if found is None:
-            found = prepare(prefix), count_tokens(prefix)
-            self._prepared[prefix] = found
+            found = prepare(asked.prompt()), count_tokens(asked.shared)
+            self._prepared[asked.key] = found
             if len(self._prepared) > self._limit:
                 self._prepared.popitem(last=False)
-        self._prepared.move_to_end(prefix)
+        self._prepared.move_to_end(asked.key)
         return found
 
 
