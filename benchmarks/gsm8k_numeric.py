@@ -1,9 +1,8 @@
-"""How often the `numeric` metric finds gsm8k's answer in its worked solution: python
-benchmarks/gsm8k_numeric.py [DIR].
+"""How often the `numeric` metric finds gsm8k's answer in its worked solution.
 
-DIR holds train.jsonl and test.jsonl with the columns `solution` and `answer`; the default is
-../shared/data/gsm8k from the repository's root. The solutions are right, so whatever is missed is the
-metric's (or the data's) doing.
+The solutions are right, so whatever is missed is the metric's (or the data's) doing. As a script of its own:
+python benchmarks/gsm8k_numeric.py DIR [--show N], where DIR holds train.jsonl and test.jsonl with the columns
+`solution` and `answer`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from measuring import Section, Settings
 
 from promptc.runners.metrics.numbers import find_numbers
 from promptc.runners.metrics.numeric import Numeric
@@ -22,7 +22,8 @@ from promptc.runners.metrics.protocol import Case, Score
 from promptc.runners.statistics import mean_interval
 from promptc.spec.fields import Signature
 
-DEFAULT = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "gsm8k"
+FILES = ("train", "test")
+HEADER = ("solutions", "rows", "found", "share", "missed", "why")
 
 
 class NoServices:
@@ -59,32 +60,51 @@ def why_missed(row: dict[str, Any]) -> str:
     return "stands nowhere in the solution"
 
 
-def report(name: str, rows: list[dict[str, Any]], show: int) -> None:
-    """Print the share with its interval, why the others were missed, and the first of them."""
-    scores = asyncio.run(scored(rows))
+def read(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of one file."""
+    return [msgspec.json.decode(line) for line in (folder / f"{name}.jsonl").read_bytes().splitlines()]
+
+
+def found_in(name: str, rows: list[dict[str, Any]], scores: list[Score]) -> tuple[str, ...]:
+    """One file's line: the share with its interval, and why the others were missed."""
     found = mean_interval([score.value for score in scores], binary=True)
-    missed = [(row, score) for row, score in zip(rows, scores, strict=True) if score.value == 0]
+    reasons = Counter(why_missed(row) for row, score in zip(rows, scores, strict=True) if score.value == 0)
+    why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    missed = reasons.total()
     share = f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
-    print(f"{name}: {found.n - len(missed)} of {found.n} = {share}")
-    for reason, count in Counter(why_missed(row) for row, _ in missed).most_common():
-        print(f"  {count:4d}  {reason}")
-    for row, score in missed[:show]:
-        print(f"        {score.feedback} … {row['solution'][-100:]!r}")
+    return name, f"{found.n:,}", f"{found.n - missed:,}", share, str(missed), why
+
+
+def measure(settings: Settings) -> Section:
+    """Both files."""
+    folder = settings.data("gsm8k", *(f"{name}.jsonl" for name in FILES))
+    rows = []
+    for name in FILES:
+        solutions = read(folder, name)
+        rows.append(found_in(name, solutions, asyncio.run(scored(solutions))))
+    return Section(header=HEADER, rows=rows)
+
+
+def show(rows: list[dict[str, Any]], count: int) -> None:
+    """Print the first of the rows that were missed."""
+    scores = asyncio.run(scored(rows))
+    missed = [(row, score) for row, score in zip(rows, scores, strict=True) if score.value == 0]
+    for row, score in missed[:count]:
+        print(f"  {why_missed(row)}: {score.feedback} … {row['solution'][-100:]!r}")
 
 
 def main() -> None:
-    """Measure both files."""
+    """Measure both files, and show what was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=DEFAULT, help="folder with train.jsonl and test.jsonl"
-    )
-    parser.add_argument("--show", type=int, default=0, help="how many missed rows to print")
+    parser.add_argument("folder", type=Path, help="folder with train.jsonl and test.jsonl")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="how many missed rows to print")
     arguments = parser.parse_args()
-    for name in ("train", "test"):
-        path = arguments.folder / f"{name}.jsonl"
-        if not path.is_file():
-            raise SystemExit(f"{path} is missing: name the folder with gsm8k's train.jsonl and test.jsonl")
-        report(name, [msgspec.json.decode(line) for line in path.read_bytes().splitlines()], arguments.show)
+    for name in FILES:
+        if not (arguments.folder / f"{name}.jsonl").is_file():
+            raise SystemExit(f"{arguments.folder / name}.jsonl is missing: name the folder with gsm8k's files")
+        rows = read(arguments.folder, name)
+        print(*found_in(name, rows, asyncio.run(scored(rows))), sep="  ")
+        show(rows, arguments.show)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,8 @@ def _ask(question: str, default: str, read: Callable[[str], Any]) -> Any:
         except UsageError as error:
             raise click.UsageError(f"{error.message}{f'; {error.hint}' if error.hint else ''}") from None
 
+    # polars, which has read the data, lets reads go on after SIGINT: Ctrl-C would wait for Enter.
+    signal.siginterrupt(signal.SIGINT, True)
     return click.prompt(
         question, default=default, err=True, value_proc=value, show_default=bool(default) and _shown(default)
     )

@@ -90,7 +90,9 @@ def conduct(
     directory = open_directory(prepared, command, identity, choices)
     try:
         if directory.finished:
-            return _again(directory, wishes, terminal)
+            if not choices.retry_failed:
+                return _again(directory, wishes, terminal)
+            directory.reopen()
         return asyncio.run(
             _conducted(
                 command, prepared, choices, wishes, terminal, work, directory, budget, environment, version

@@ -165,7 +165,7 @@ def terminal_findings(
     kind = "a terminal" if stream.isatty() else "no terminal: a file or a pipe"
     kind += ", in a CI build" if in_ci(environment) else ""
     yield Finding(area="terminal", name="stdout", value=kind)
-    encoding = (getattr(stream, "encoding", None) or "unknown").lower()
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
     narrow = not encoding.startswith("utf")
     yield Finding(
         area="terminal",

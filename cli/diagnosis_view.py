@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from promptc.cli.diagnosis import Area, Finding, Status
+from promptc.cli.json_output import json_text
 from promptc.cli.model_health import Call, ModelHealth
 from promptc.cli.reports.figures import counted, duration
 from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, HEADING, QUIET, Look
@@ -58,12 +58,12 @@ def diagnosis_document(diagnosis: Diagnosis) -> str:
     """The findings as one JSON document."""
     document: dict[str, Any] = {
         "exit_code": diagnosis.exit_code,
-        "findings": msgspec.to_builtins(diagnosis.findings),
+        "findings": diagnosis.findings,
         "spec": str(diagnosis.spec) if diagnosis.spec is not None else None,
         "models": [{**msgspec.to_builtins(model), "usable": model.usable} for model in diagnosis.models],
         "diagnostics": as_list(diagnosis.diagnostics),
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json_text(document)
 
 
 def diagnosis_report(diagnosis: Diagnosis, look: Look, *, verbose: bool) -> RenderableType:
@@ -98,11 +98,12 @@ def _finding_entry(finding: Finding) -> _Entry:
 def _model_entry(health: ModelHealth, called: bool, look: Look) -> _Entry:
     status: Status = "error" if not health.usable else "warning" if health.notes else "ok"
     way = f"{health.transport}, {health.address}" + (f" by the proxy {health.proxy}" if health.proxy else "")
-    key = () if health.problem else (f"key: {health.key}",)
-    lines = [
-        _Line(health.model, "bold"),
-        _Line(f" {look.marks.dot} ".join((way, *key, _price(health.price)))),
-    ]
+    facts = [way]
+    if not health.problem:
+        facts.append(f"key: {health.key}")
+    if health.price is not None:
+        facts.append(_price(health.price))
+    lines = [_Line(health.model, "bold"), _Line(f" {look.marks.dot} ".join(facts))]
     if health.problem:
         lines += [_Line(health.problem, BAD), *([_hint(health.hint)] if health.hint else [])]
     lines += [_Line(note, QUIET) for note in health.notes]
@@ -121,9 +122,7 @@ def _call_lines(call: Call) -> list[_Line]:
     return [_Line(f"answered in {took}{served}", GOOD)]
 
 
-def _price(price: Price | None) -> str:
-    if price is None:
-        return "price unknown"
+def _price(price: Price) -> str:
     if not price.input and not price.output:
         return "free of charge"
     return f"${price.input:g} in, ${price.output:g} out per million tokens"

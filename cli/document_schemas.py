@@ -75,6 +75,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "wins": "Rows on which the winner is better.",
         "ties": "Rows on which both score the same.",
         "losses": "Rows on which the start is better.",
+        "verdict": "Whether the difference is an improvement, a loss, or no significant change.",
     },
     "RoleCost": {
         "calls": "Replies to this role.",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from promptc.runners.artifact import artifact_bytes, candidate_tree, make_artifact, prompt_markdown
 from promptc.runners.candidate import Candidate
+from promptc.runners.failures import FailureKind
 from promptc.runners.gates import held_against
 from promptc.runners.run_directory import RunDirectory
 from promptc.runners.session import Session
-from promptc.runners.summary import Summary, VerdictLine
+from promptc.runners.summary import SplitSummary, Summary, VerdictLine
 from promptc.runners.timing import Timing
 from promptc.runners.verdicts import exit_code, gate_verdicts
 from promptc.spec.model import Gate, Spec
@@ -26,8 +27,7 @@ def judged(
     summary: Summary, timing: Timing, gates: Sequence[Gate], *, fail_if_no_improvement: bool = False
 ) -> Summary:
     """The summary with its gates held and its exit code decided. Gates are no part of a run's identity."""
-    figures = msgspec.to_builtins(summary)
-    results = held_against(gates, figures, msgspec.to_builtins(timing))
+    results = held_against(gates, every_figure(summary), every_figure(timing))
     verdicts = [v for v in summary.verdicts if v.code not in (1, 8) and not v.message.startswith("gate ")]
     verdicts += gate_verdicts(results)
     if fail_if_no_improvement and not _improved(summary):
@@ -35,6 +35,18 @@ def judged(
     return msgspec.structs.replace(
         summary, gates=tuple(results), verdicts=tuple(verdicts), exit_code=exit_code(verdicts)
     )
+
+
+def every_figure(value: Any) -> Any:
+    """Structs as plain data with nothing left out, as gates need it: a count that is 0 is a figure too."""
+    if isinstance(value, msgspec.Struct):
+        tree = {name: every_figure(part) for name, part in msgspec.structs.asdict(value).items()}
+        if isinstance(value, SplitSummary):
+            tree["failures"] = dict.fromkeys(get_args(FailureKind), 0) | value.failures
+        return tree
+    if isinstance(value, Mapping):
+        return {name: every_figure(part) for name, part in value.items()}
+    return value
 
 
 def _improved(summary: Summary) -> bool:

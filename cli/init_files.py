@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import msgspec
-
 from promptc.cli.console import Terminal
 from promptc.cli.document_schemas import schema_bytes
 from promptc.cli.init_plans import STDOUT, Plan
 from promptc.cli.init_text import SCHEMA_NAME
+from promptc.cli.json_output import json_text
 from promptc.cli.loading import DEFAULT_NAMES
 from promptc.cli.starter import DATA_NAME, starter_rows
 from promptc.cli.untrusted import one_line
@@ -83,7 +83,7 @@ def tell(terminal: Terminal, plan: Plan, file: Path, written: Sequence[Path], *,
             "reasons": list(plan.reasons),
             "next": [command for command, _ in following],
         }
-        terminal.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        terminal.write(json_text(document))
         return
     for reason in plan.reasons:
         terminal.say(Text(f"  {one_line(reason)}"))
@@ -103,7 +103,8 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise RunError(
             f"{path} cannot be written: {error.strerror}", "choose another place with -o"
         ) from error

@@ -16,7 +16,7 @@ from promptc.runners.models.secrets import Redactor
 from promptc.runners.models.settings import OPENAI_BASE, base_url, key_variables, provider_of, transport_of
 from promptc.runners.models.stack import LOCAL_TRANSPORTS, ModelStack, StackSettings, open_models
 from promptc.runners.models.transports.connection import proxy_for
-from promptc.runners.models.transports.litellm_transport import OWN_CREDENTIALS
+from promptc.runners.models.transports.litellm_transport import OWN_CREDENTIALS, load_litellm
 from promptc.runners.models.transports.script import read_script, script_path
 from promptc.spec.environment import references, substitute
 from promptc.spec.errors import DataError
@@ -231,6 +231,9 @@ async def ask_all(
                 settings=settings,
                 prices=prices,
             )
+        if any(health.transport == "litellm" for health in asked):
+            # Its import takes seconds, which are not the models' own.
+            load_litellm()
         calls = await asyncio.gather(*(_ask(stack, name) for name, stack in stacks.items()))
     finally:
         # Some libraries share connections between models: none is closed while another may still be asked.

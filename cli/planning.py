@@ -9,11 +9,14 @@ import msgspec
 from promptc.cli.opening import Prepared
 from promptc.optimizers.protocol import Optimizer, Plan, Sizes
 from promptc.optimizers.registry import OPTIMIZERS
+from promptc.runners.ledger import Amount, total
+from promptc.runners.models.prices import PriceMap, pricing_of
+from promptc.runners.models.request import Usage
 from promptc.runners.plugins import build
 from promptc.runners.program import EXPECTED_REPLY_TOKENS
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError, UsageError
-from promptc.spec.model import Budget, Spec
+from promptc.spec.model import Budget, RoleBudget, Spec
 from promptc.spec.plugin import Plugin
 
 DEFAULT_OPTIMIZER = "bootstrap_random_search"
@@ -55,14 +58,20 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     low, high = runs.get("task", (0, 0))
     runs["task"] = (low + sizes.test, high + 2 * sizes.test)
     forecast = _forecast(prepared, "optimize", runs, plan)
-    _check_budget(prepared.spec, forecast, plan, prepared, sizes)
+    findings = [*_check_budget(prepared, plan, sizes), *_check_prices(prepared.spec, forecast)]
+    if findings:
+        raise SpecError(tuple(findings))
     return forecast
 
 
 def planned_eval(prepared: Prepared, split: str, rows: int) -> Forecast:
-    """The forecast of `eval`."""
+    """The forecast of `eval`. Raises SpecError for a budget in dollars that cannot be kept."""
     plan = Plan(runs={}, first_trial=0, trials=0)
-    return _forecast(prepared, f"eval --split {split}", {"task": (rows, rows)}, plan)
+    forecast = _forecast(prepared, f"eval --split {split}", {"task": (rows, rows)}, plan)
+    findings = _check_prices(prepared.spec, forecast)
+    if findings:
+        raise SpecError(tuple(findings))
+    return forecast
 
 
 def wall(forecast: Forecast, spec: Spec) -> tuple[Budget, str]:
@@ -98,9 +107,6 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
 
 
 def _dollars(prepared: Prepared, calls: dict[str, tuple[int, int]]) -> tuple[float, float] | None:
-    from promptc.runners.models.prices import PriceMap, pricing_of
-    from promptc.runners.models.request import Usage
-
     compiled = prepared.program.compile(prepared.start)
     rows = prepared.dataset.part("all")[:50]
     characters = sum(len(str(e.row)) for e in rows) // max(1, len(rows))
@@ -116,32 +122,80 @@ def _dollars(prepared: Prepared, calls: dict[str, tuple[int, int]]) -> tuple[flo
     return low, high
 
 
-def _check_budget(spec: Spec, forecast: Forecast, plan: Plan, prepared: Prepared, sizes: Sizes) -> None:
-    """An optimizer whose budget cannot fit one trial is an error before anything is paid."""
-    per_run = prepared.program.calls()[1] + prepared.judge.calls()
-    needed = (plan.first_trial + 2 * sizes.test) * per_run
+def _check_budget(prepared: Prepared, plan: Plan, sizes: Sizes) -> list[Diagnostic]:
+    """The walls that are too low for one trial: to be said before anything is paid."""
+    spec = prepared.spec
+    needed = _first_trial(prepared, plan, sizes)
+    runs = f"{plan.first_trial} program runs on train and dev, and two passes over {sizes.test} test rows"
+    walls: list[tuple[str, Budget | RoleBudget, Amount]] = [("budget", spec.budget, total(needed))]
+    walls += [
+        (f"budget.roles.{role}", wall, needed.get(role, Amount())) for role, wall in spec.budget.roles.items()
+    ]
     findings = []
-    if spec.budget.calls is not None and spec.budget.calls < needed:
-        findings.append(
+    for path, wall, amount in walls:
+        figures = [
+            ("calls", wall.calls, f"{amount.calls:.0f}", amount.calls),
+            ("tokens", wall.tokens, f"about {amount.tokens:.0f}", amount.tokens),
+            ("usd", wall.usd, f"about {amount.usd:.2g}", amount.usd),
+        ]
+        findings += [
             Diagnostic(
-                message=f"budget.calls is {spec.budget.calls}, and one trial needs {needed}: "
-                f"{plan.first_trial} program runs on train and dev, and two passes over {sizes.test} test rows",
-                position=spec.positions.get("budget.calls") or spec.budget.position,
-                path="budget.calls",
-                hint=f"allow at least {needed}, or use fewer rows (data.split)",
+                message=f"{path}.{unit} is {limit:g}, and one trial needs {said}: {runs}",
+                position=spec.positions.get(f"{path}.{unit}") or spec.budget.position,
+                path=f"{path}.{unit}",
+                hint="allow more, or use fewer rows (data.split)",
             )
+            for unit, limit, said, least in figures
+            if limit is not None and limit < least
+        ]
+    return findings
+
+
+def _first_trial(prepared: Prepared, plan: Plan, sizes: Sizes) -> dict[str, Amount]:
+    """What must fit before anything but the start can win, by role.
+
+    Calls are exact. Tokens and dollars are estimates, so they cover only what the search would refuse to begin
+    without: the start on dev and two passes over test.
+    """
+    teacher = plan.runs.get("teacher", (0, 0))[0]
+    runs = {"task": plan.first_trial - teacher + 2 * sizes.test, "teacher": teacher}
+    calls = {role: count * prepared.program.calls()[1] for role, count in runs.items()}
+    calls["judge"] = sum(runs.values()) * prepared.judge.calls()
+    begin = (sizes.dev + 2 * sizes.test) * prepared.program.calls()[1]
+    tokens, usd = _expected_call(prepared)
+    return {
+        role: Amount(count, begin * tokens if role == "task" else 0, begin * usd if role == "task" else 0)
+        for role, count in calls.items()
+    }
+
+
+def _expected_call(prepared: Prepared) -> tuple[float, float]:
+    """Tokens and US dollars of one call of the start, as the search would estimate them before its first reply."""
+    pricing = pricing_of(prepared.spec.model_named("task"), PriceMap())
+    rows = prepared.dataset.dev[:50]
+    characters = sum(len(str(e.row)) for e in rows) // max(1, len(rows))
+    compiled = prepared.program.compile(prepared.start)
+    amount = compiled.call_estimate(
+        characters,
+        EXPECTED_REPLY_TOKENS,
+        lambda _, into, out: pricing.cost(Usage(into, out)) if pricing is not None else 0.0,
+    )
+    return amount.tokens, amount.usd
+
+
+def _check_prices(spec: Spec, forecast: Forecast) -> list[Diagnostic]:
+    """A wall in dollars on a model whose price nobody knows cannot be kept."""
+    walls = {"budget": spec.budget.usd} | {f"budget.roles.{r}": w.usd for r, w in spec.budget.roles.items()}
+    return [
+        Diagnostic(
+            message=f"{path}.usd cannot be kept: a model has no known price",
+            position=spec.positions.get(f"{path}.usd") or spec.budget.position,
+            path=f"{path}.usd",
+            hint="give the model a price: {input: …, output: …} in dollars per million tokens",
         )
-    if spec.budget.usd is not None and forecast.usd is None:
-        findings.append(
-            Diagnostic(
-                message="budget.usd cannot be kept: a model has no known price",
-                position=spec.positions.get("budget.usd") or spec.budget.position,
-                path="budget.usd",
-                hint="give the model a price: {input: …, output: …} in dollars per million tokens",
-            )
-        )
-    if findings:
-        raise SpecError(tuple(findings))
+        for path, limit in walls.items()
+        if limit is not None and forecast.usd is None
+    ]
 
 
 def forecast_tree(forecast: Forecast) -> dict[str, Any]:

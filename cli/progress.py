@@ -121,8 +121,8 @@ class LiveProgress:
     def close(self) -> None:
         """The run is over: the live lines go, the last phase's line stays. Closing twice is harmless."""
         self._end_phase()
-        self.counts.begin("", None)
         self._display.close()
+        self.counts.begin("", None)
 
     def _end_phase(self) -> None:
         if self.counts.label:
@@ -280,14 +280,14 @@ def _bar(counts: Counts, width: int) -> list[RenderableType]:
     from rich.text import Text
 
     label = Text(counts.label, style="bold cyan", no_wrap=True)
-    if not counts.rows:
+    whole = counts.whole
+    if whole is None:
         return [label]
+    done = min(counts.done, whole)
     row = Table.grid(padding=(0, 2))
     room = max(min(width - label.cell_len - 10, WIDEST_BAR), 8)
-    bar = ProgressBar(
-        total=counts.rows, completed=min(counts.done, counts.rows), width=room, complete_style="cyan"
-    )
-    row.add_row(label, bar, Text(f"{100 * counts.done // counts.rows} %"))
+    bar = ProgressBar(total=whole, completed=done, width=room, complete_style="cyan")
+    row.add_row(label, bar, Text(f"{100 * done // whole} %"))
     return [row]
 
 

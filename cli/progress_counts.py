@@ -42,6 +42,11 @@ class Counts:
         """The score so far."""
         return self.total / self.scored if self.scored else None
 
+    @property
+    def whole(self) -> int | None:
+        """Rows of the phase; None where nobody knows, or where more came than were announced."""
+        return self.rows if self.rows and self.done <= self.rows else None
+
     def seconds(self) -> float:
         """Since the phase began."""
         return self._clock() - self.start
@@ -61,14 +66,15 @@ class Counts:
 
     def left(self) -> float | None:
         """Seconds that the phase will still take at this speed; None where nobody can say."""
-        speed = self.rate()
-        return (self.rows - self.done) / speed if self.rows is not None and speed > 0 and self.done else None
+        whole, speed = self.whole, self.rate()
+        return max(whole - self.done, 0) / speed if whole is not None and speed > 0 and self.done else None
 
 
 def figures(counts: Counts) -> list[str]:
     """Rows done, score so far and speed."""
-    whole = f"/{count(counts.rows)}" if counts.rows is not None else ""
-    parts = [f"{count(counts.done)}{whole} rows"]
+    whole = counts.whole
+    of = f"/{count(whole)}" if whole is not None else ""
+    parts = [f"{count(counts.done)}{of} rows"]
     if counts.mean is not None:
         parts.append(f"score {score(counts.mean)}")
     if counts.done:

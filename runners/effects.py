@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from promptc.runners.models.prices import Pricing
 from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
 from promptc.runners.phase import Phase
 from promptc.spec.errors import Interrupted, Untrusted
+
+Content = TypeVar("Content")
 
 DEFAULT_MAX_TOKENS = 2048
 """Sent with every request when a budget is in tokens or dollars and the spec names no `max_tokens`."""
@@ -151,9 +153,9 @@ class Effects:
 
         effect, first = await self._effect(phase, request.key(), role, ask)
         if effect.kind == "model_failure":
-            failure = msgspec.json.decode(effect.payload, type=_RecordedFailure)
+            failure = self._content(effect, _RecordedFailure)
             raise CallFailed(failure.message, kind=failure.kind, status=failure.status)  # type: ignore[arg-type]
-        completion = msgspec.json.decode(effect.payload, type=Completion)
+        completion = self._content(effect, Completion)
         if first:
             self.ledger.settle(role, completion, reask=reask)
             if completion.served_model:
@@ -177,9 +179,9 @@ class Effects:
 
         effect, _ = await self._effect(phase, key, "hook", ask)
         if effect.kind == "hook_failure":
-            failure = msgspec.json.decode(effect.payload, type=Failure)
+            failure = self._content(effect, Failure)
             raise RowFailed(failure.kind, failure.message)
-        return msgspec.json.decode(effect.payload)
+        return self._content(effect, Any)
 
     def served(self) -> dict[str, tuple[str, ...]]:
         """Which model really answered under each name, with its fingerprint where the provider tells one."""
@@ -211,7 +213,7 @@ class Effects:
         recorded = self.journal.find(key)
         if recorded is not None:
             self.journal.use(recorded)
-            self.stop_reason = msgspec.json.decode(recorded.payload, type=str)
+            self.stop_reason = self._content(recorded, str)
             return False
         reason = "" if self.journal.replaying else self._reason_to_stop()
         if not reason:
@@ -264,6 +266,12 @@ class Effects:
         if self.journal.written_by != self._version:
             return f"it was recorded by promptc {self.journal.written_by}, this is {self._version}"
         return "the data, a hook or a library has changed since it was recorded"
+
+    def _content(self, effect: Effect, kind: type[Content]) -> Content:
+        try:
+            return msgspec.json.decode(effect.payload, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self.journal.damaged(error) from error
 
     async def _effect(
         self,

@@ -180,9 +180,9 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
     def _worst_row(self, arm: Arm, examples: Sequence[Example]) -> dict[str, Amount]:
         program = arm.compiled.program
         _, high = program.calls()
-        largest = max((len(msgspec.json.encode(e.row)) for e in examples), default=0)
-        if not self.effects.ledger.counts_tokens:
-            largest = 0
+        largest = 0
+        if self.effects.ledger.counts_tokens:
+            largest = max((len(msgspec.json.encode(e.row)) for e in examples), default=0)
         prompt = arm.compiled.prompt_characters() * BYTES_PER_CHARACTER + largest
         worst: dict[str, Amount] = {arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high}
         if self.judge is not None and self.judge.calls():

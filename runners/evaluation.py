@@ -25,10 +25,11 @@ async def evaluate_split(
     session.progress.phase(f"eval {split}", len(admitted))
     log = session.directory.appending("rows.jsonl")
     records: list[RowRecord | None] = [None] * len(examples)
+    digest = candidate.digest()
 
     def finished(place: int, record: RowRecord) -> None:
         records[place] = record
-        log.append(place, row_line(record, examples[place], session, split, candidate.digest()))
+        log.append(place, row_line(record, examples[place], session, split, digest))
 
     try:
         await session.evaluator.stream([(arm, admitted)], finished)

@@ -16,6 +16,9 @@ from promptc.spec.model import Spec
 NOT_PART_OF_A_RESULT = ("gates", "promote", "description")
 """Top-level keys that change what is said about a run, not what it finds."""
 
+CREDENTIALS = ("api_key", "api_key_command")
+"""Keys of a model that say who pays, not what is asked."""
+
 WORKERS_ONLY = ("concurrency",)
 """Keys under `run:` that change how fast a run is."""
 
@@ -37,6 +40,8 @@ def run_identity(
     resolved = {k: v for k, v in spec.resolved.items() if k not in NOT_PART_OF_A_RESULT}
     if isinstance(resolved.get("run"), dict):
         resolved["run"] = {k: v for k, v in resolved["run"].items() if k not in WORKERS_ONLY}
+    if isinstance(resolved.get("models"), dict):
+        resolved["models"] = {name: _without_credentials(model) for name, model in resolved["models"].items()}
     parts = {
         "command": command,
         "spec": resolved,
@@ -50,6 +55,10 @@ def run_identity(
     }
     canonical = msgspec.json.encode(parts, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+def _without_credentials(model: Any) -> Any:
+    return {k: v for k, v in model.items() if k not in CREDENTIALS} if isinstance(model, dict) else model
 
 
 def script_digests(spec: Spec) -> dict[str, str]:

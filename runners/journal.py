@@ -22,6 +22,8 @@ JOURNAL_VERSION = 1
 """Part of a run's identity: a journal of another version belongs to another run."""
 
 GROUP_COMMIT_SECONDS = 0.002
+LARGEST_GROUP = 64
+"""As many effects as this are committed at once, without waiting for more."""
 
 EffectKind = Literal["model", "model_failure", "hook", "hook_failure", "clock"]
 
@@ -88,6 +90,7 @@ class Journal:
         self._known: set[bytes] = set(self._keys())
         self._pending: dict[bytes, Effect] = {}
         self._flushed: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def _open(self, identity: str, version: str) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -95,7 +98,7 @@ class Journal:
         self._db.executescript(_TABLES)
         problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise self._damaged(problem)
+            raise self.damaged(problem)
         self.written_by = self._meta("promptc", version)
         self._check_identity(identity)
         self.session = int(self._meta("session", "0")) + 1
@@ -168,8 +171,11 @@ class Journal:
         if self._flushed is None:
             loop = asyncio.get_running_loop()
             self._flushed = loop.create_future()
-            loop.call_later(GROUP_COMMIT_SECONDS, self._flush)
-        await asyncio.shield(self._flushed)
+            self._timer = loop.call_later(GROUP_COMMIT_SECONDS, self._flush)
+        waiting = self._flushed
+        if len(self._pending) >= LARGEST_GROUP:
+            self._flush()
+        await asyncio.shield(waiting)
         return effect
 
     def record_now(self, key: bytes, *, phase: int, kind: EffectKind, role: str, payload: bytes) -> Effect:
@@ -209,11 +215,14 @@ class Journal:
         self._db.close()
 
     def _keys(self) -> Iterator[bytes]:
-        """Every recorded key. They are kept in memory, so that what is asked for the first time costs no look-up."""
+        """Every recorded key. They are kept in memory, so that a first request costs no look-up."""
         return (row[0] for row in self._db.execute("SELECT key FROM effects"))
 
     def _flush(self) -> None:
         waiting, self._flushed = self._flushed, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         rows = [msgspec.structs.astuple(effect) for effect in self._pending.values()]
         try:
             if rows:
@@ -247,7 +256,8 @@ class Journal:
                 "choose another directory with -o, or --force to start anew here",
             )
 
-    def _damaged(self, what: object) -> RunError:
+    def damaged(self, what: object) -> RunError:
+        """The error of a journal that cannot be read, or holds what nobody wrote."""
         return RunError(
             f"{self._path}: the journal is damaged: {what}",
             "delete it to start the run anew; what it held is asked, and paid, again",
@@ -255,7 +265,7 @@ class Journal:
 
     def _broken(self, error: sqlite3.Error) -> RunError:
         if not isinstance(error, sqlite3.OperationalError):
-            return self._damaged(error)
+            return self.damaged(error)
         return RunError(
             f"{self._path}: the journal cannot be used: {error}",
             "free disk space or mend the permissions and run the same command again; nothing recorded is lost",

@@ -115,6 +115,11 @@ class RunDirectory:
         self._logs.append(log)
         return log
 
+    def reopen(self) -> None:
+        """Let a finished run go on: until it is complete again, it is unfinished."""
+        with _disk_errors(self.work):
+            (self.work / MANIFEST).unlink(missing_ok=True)
+
     def complete(self, manifest: bytes) -> None:
         """Write the manifest; where another finished run stood, take its place."""
         self.write(MANIFEST, manifest)

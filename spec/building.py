@@ -46,9 +46,13 @@ class Parts:
         return self.usable(path) and not any(bad[: len(path)] == path for bad in self.broken)
 
     def at(self, key: str) -> Node | None:
-        """The value of a top-level key, None where it is missing or wrong."""
+        """The value of a top-level key, None where it is missing or wrong; parts of it may be wrong."""
         node: Node | None = self.root.value.get(key)
         return node if node is not None and self.usable((key,)) else None
+
+    def whole(self, key: str) -> Node | None:
+        """The value of a top-level key, None where it is missing or something in it is wrong."""
+        return self.at(key) if self.sound((key,)) else None
 
     def entries(self, key: str) -> list[tuple[Path, Node]]:
         """The entries of a top-level mapping or list in which nothing is wrong."""
@@ -88,7 +92,7 @@ class Parts:
             tree = {"model": entry} if isinstance(entry, str) else entry
             model = msgspec.convert(tree, Model, strict=False)
             models[str(path[1])] = msgspec.structs.replace(model, position=node.key or node.position)
-        own = self.at("model")
+        own = self.whole("model")
         if "task" not in models and own is not None and "/" in own.value and self.usable(("models",)):
             models["task"] = Model(model=own.value, position=own.position)
         return models

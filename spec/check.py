@@ -135,6 +135,8 @@ class _Checker:
         """Outputs that no metric reads, which an optimizer is free to ruin."""
         if not self._spec.metrics or not self._sound("metrics", "fields", "signature"):
             return
+        if any(use.field not in (None, *self._outputs) for use in self._spec.metrics):
+            return
         read: set[str] = set()
         for use in self._spec.metrics:
             for name, _, field in _with_parts([(use.plugin.name, use.plugin.params, use.field)]):

@@ -88,7 +88,7 @@ _KEY = re.compile(
 
 _CREDENTIAL = re.compile(
     r"(?i)(?:api[-_]?key|authorization|token|secret|password)[\"']?\s*[:=]\s*[\"']?"
-    r"(?!\$\{env:)(?P<value>[^\s,}\"'][^,}\"']{11,})"
+    r"(?!\$)(?P<value>[^\s,}\"'][^,}\"']{11,})"
 )
 
 

@@ -159,10 +159,10 @@ def _top_level() -> dict[str, Schema]:
     expression: Schema = {"type": "string", "minLength": 1}
     return {
         "version": {
-            "type": "integer",
             "const": 1,
             "description": "The version of the grammar.",
             "examples": [1],
+            "$comment": "this version of promptc reads version: 1",
         },
         "extends": text("Another file with defaults; maps merge, lists replace.", "shared.yaml", minLength=1),
         "name": text(

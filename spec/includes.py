@@ -14,12 +14,15 @@ PLUGINS = ("module", "format", "optimizer", "metrics")
 
 
 class Includer:
-    """Reads what a spec includes. `files` collects the digest of every file that was read."""
+    """Reads what a spec includes. `files` collects the digest of every file that was read, `failed` the paths of
+    what could not be.
+    """
 
     def __init__(self, folder: Folder, findings: Findings) -> None:
         self._folder = folder
         self._findings = findings
         self.files: dict[str, str] = {}
+        self.failed: set[Path] = set()
 
     def include(self, root: Node, broken: frozenset[Path]) -> Node:
         """The tree with every `{file: …}` replaced by the text, and that of `demos` by the rows.
@@ -75,6 +78,7 @@ class Includer:
             text = self._folder.read_text(file)
         except FileRefused as error:
             self._findings.error(error.message, named.position, path=dotted((*path, "file")), hint=error.hint)
+            self.failed.add(path)
             return None
         name = self._folder.name(file)
         self.files[self._folder.key(file)] = digest(text.encode())

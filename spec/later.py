@@ -68,7 +68,7 @@ def _matches(root: Node, later: Later) -> list[tuple[Path, Node]]:
 
 
 def _several_objectives(parts: Parts) -> None:
-    node = parts.at("objective")
+    node = parts.whole("objective")
     if node is not None and isinstance(node.value, list) and len(node.value) > 1:
         parts.findings.error(f"an objective of several metrics {_NOT_YET}", node.place, path="objective")
 

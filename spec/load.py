@@ -117,6 +117,7 @@ class _Reading:
         broken = frozenset(check_structure(root, self._schema, self._findings))
         includer = Includer(self._folder, self._findings)
         resolved = resolve_environment(includer.include(root, broken), environment, self._findings)
+        broken |= includer.failed
         references = References(self._folder)
         parts = Parts(
             resolved, folder=self._folder, schema=self._schema, findings=self._findings, broken=broken
@@ -132,8 +133,8 @@ class _Reading:
         """Every part, also where others are wrong, so that all findings come at once."""
         later = refuse_later(parts)
         signature = None if later else read_signature(parts, types)
-        name, optimizer = parts.at("name"), parts.at("optimizer")
-        description, objective = parts.at("description"), parts.at("objective")
+        name, optimizer = parts.whole("name"), parts.whole("optimizer")
+        description, objective = parts.whole("description"), parts.whole("objective")
         spec = Spec(
             version=1,
             name=name.value if name is not None else self._default_name(),
@@ -148,9 +149,7 @@ class _Reading:
             metrics=parts.metrics(metric_scope(signature)),
             objective=_objective(objective),
             slices=parts.texts("slices"),
-            optimizer=parts.plugin("optimizer", optimizer, ("optimizer",))
-            if optimizer is not None and parts.sound(("optimizer",))
-            else None,
+            optimizer=parts.plugin("optimizer", optimizer, ("optimizer",)) if optimizer is not None else None,
             budget=parts.budget(),
             gates=parts.gates(),
             run=parts.run(),

@@ -32,7 +32,7 @@ def read_signature(parts: Parts, types: TypeBuilder) -> Signature | None:
         )
         return None
     if "signature" in entries:
-        node = parts.at("signature")
+        node = parts.whole("signature")
         return short_signature(node, ("signature",), parts.findings) if node is not None else None
     if "fields" in entries:
         return _long_signature(parts, types)
@@ -93,8 +93,8 @@ def _check_twice(node: Node, parts: Parts) -> None:
 
 def read_step(parts: Parts, signature: Signature | None) -> Step:
     """The step with all that it says. Without a signature, what depends on fields is taken as it is."""
-    model, demos, instructions = parts.at("model"), parts.at("demos"), parts.at("instructions")
-    text = instructions.value if instructions is not None and isinstance(instructions.value, str) else ""
+    model, demos, instructions = parts.whole("model"), parts.at("demos"), parts.whole("instructions")
+    text: str = instructions.value if instructions is not None else ""
     known = signature or Signature(inputs=(), outputs=())
     return Step(
         name=STEP,
@@ -104,7 +104,7 @@ def read_step(parts: Parts, signature: Signature | None) -> Step:
         model=model.value if model is not None else "task",
         demos=_demos(parts, demos, signature) if demos is not None else None,
         keep=parts.texts("keep"),
-        freeze=_freeze(parts.at("freeze")),
+        freeze=_freeze(parts.whole("freeze")),
         checks=parts.checks(step_scope(signature, _module_name(parts)) if signature is not None else None),
         position=parts.root.position,
     )
@@ -124,15 +124,15 @@ def metric_scope(signature: Signature | None) -> Scope:
 
 
 def _module_name(parts: Parts) -> str:
-    node = parts.at("module")
+    node = parts.whole("module")
     if node is None:
         return "predict" if "module" not in parts.root.value else ""
     return node.value if isinstance(node.value, str) else str(next(iter(node.value)))
 
 
 def _plugin(parts: Parts, kind: str, default: str) -> Plugin:
-    node = parts.at(kind)
-    if node is None or not parts.sound((kind,)):
+    node = parts.whole(kind)
+    if node is None:
         return Plugin(kind=kind, name=default)
     return parts.plugin(kind, node, (kind,))
 

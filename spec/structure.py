@@ -161,7 +161,8 @@ class _Structure:
         if keyword == "type":
             return _wrong_type(value, limit, node)
         if keyword in ("enum", "const"):
-            return _not_one_of(value, limit if keyword == "enum" else [limit], kind)
+            message, hint = _not_one_of(value, limit if keyword == "enum" else [limit], kind)
+            return message, hint or error.schema.get("$comment", "")
         if keyword in ("minProperties", "maxProperties") and error.schema.get("maxProperties") == 1:
             if not value:
                 return f"one {kind} belongs here, found none", "write name, or name: {parameter: value}"

@@ -294,6 +294,7 @@ class _Composer:
                     frame.pending_key,
                     hint="quote this: text that holds a comma needs quotes here",
                 )
+                frame.pending = None
 
     def _tagged(self, tag: str, text: str, position: Position) -> Any:
         kind = _CORE_TAGS.get(tag)

@@ -32,6 +32,7 @@ PLAIN_KEYWORDS = (
     "minItems", "maxItems", "uniqueItems", "minContains", "maxContains",
     "minProperties", "maxProperties", "dependentRequired", "title", "description", "examples",
 )  # fmt: skip
+_ORDER = ("type", "enum", *PLAIN_KEYWORDS, *ONE_SCHEMA, *MANY_SCHEMAS, *NAMED_SCHEMAS, "required")
 _OPEN_WITHIN = frozenset({"allOf", "if", "then", "else", "not", "dependentSchemas"})
 _RANGES = (
     ("minimum", "maximum"),
@@ -123,7 +124,7 @@ class TypeBuilder:
             self._close(schema, own)
         if "nullable" in own and own["nullable"].value:
             schema = nullable(schema)
-        return schema
+        return {key: schema[key] for key in sorted(schema, key=_ORDER.index)}
 
     def _text(self, node: Node, path: Path) -> Schema:
         try:

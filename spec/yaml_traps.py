@@ -25,6 +25,8 @@ def explain(error: Any, text: str, span: Span) -> Diagnostic:
         return _unreadable_character(error, text, span)
     at = min(mark.index, len(text))
     message, hint, start = _sentence(error, text, at)
+    if start == at == len(text):
+        start = max(text.rfind("["), text.rfind("{"), 0)
     return Diagnostic(message=message, hint=hint, position=span(start, start + 1))
 
 
@@ -115,8 +117,12 @@ def _unclosed(error: Any, text: str, at: int) -> tuple[str, str, int]:
 
 
 def _by_problem(problem: str, context: str, here: str, at: int) -> tuple[str, str, int]:
+    if "flow node" in context and not here:
+        return "this list or mapping is never closed", "add the missing bracket", at
     if "flow node" in context:
         return "a value was expected here", "remove the extra comma, or quote the text", at
+    if "unexpected ':'" in problem:
+        return "a colon needs a space behind it", "write `key: value`, or quote the text", at
     if "block sequence entries" in problem:
         return "a list cannot start on the line of its key", "start the list on the next line", at
     if "expected '-'" in problem:

@@ -1,11 +1,14 @@
-"""Runs as a report meets them: a triage search that found something, an evaluation with failures, and hostile text.
+"""Runs as a report meets them: a search that found something, an evaluation with failures, hostile text.
 
-The figures belong together: intervals are around their means, trials and splits agree, gates are held against them.
+The figures belong together: intervals are around means, trials and splits agree, gates are held to them.
 """
 
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,6 +28,13 @@ from promptc.runners.summary import (
     VerdictLine,
 )
 from promptc.runners.timing import Timing
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+OBEYED = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+    r"\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
+)
+"""What no report may hold, apart from line feeds and promptc's own colours."""
 
 QUEUES = ("account", "billing", "contract", "metering", "moving", "outage")
 
@@ -97,16 +107,16 @@ START = Candidate(
 DEMOS = (
     Demo(
         inputs={
-            "message": "Is it possible to get the invoice on the 20th rather than the 1st? My pension arrives mid month. "
-            "If the due date moves too, even better, then the debit wouldn't bounce."
+            "message": "Is it possible to get the invoice on the 20th rather than the 1st? My pension "
+            "arrives mid month. If the due date moves too, even better, then the debit wouldn't bounce."
         },
         outputs={"queue": "billing"},
         row_id="t002",
     ),
     Demo(
         inputs={
-            "message": "Seit gestern Abend ist die ganze Straße dunkel, nur die Laternen brennen noch. Wann kommt der Strom "
-            "zurück? Die Tiefkühltruhe taut schon."
+            "message": "Seit gestern Abend ist die ganze Straße dunkel, nur die Laternen brennen noch. Wann "
+            "kommt der Strom zurück? Die Tiefkühltruhe taut schon."
         },
         outputs={"reasoning": "A whole street without power is a fault in the grid.", "queue": "outage"},
         source="bootstrapped",
@@ -131,7 +141,8 @@ WINNER = Candidate(
     predictors={
         "answer": PredictorTexts(
             instructions="Route the message to the queue that can solve it.\n"
-            "A meter that is read or estimated wrongly goes to metering, even when the bill is what looks wrong.",
+            "A meter that is read or estimated wrongly goes to metering, even when the bill is what looks "
+            "wrong.",
             descriptions={"queue": "the one queue whose people can act on the message"},
             demos=DEMOS,
         )
@@ -288,8 +299,8 @@ def triage() -> ReportDetails:
             WorstRow(
                 id="t112",
                 score=0.0,
-                inputs="my landlord reads the meter himself and gives me a number that is 400 kWh above what I see. "
-                "who do I have to send my own photo to?",
+                inputs="my landlord reads the meter himself and gives me a number that is 400 kWh above "
+                "what I see. who do I have to send my own photo to?",
                 expected="metering",
                 got="",
                 reason="parse: the reply has no section [[ queue ]]; asked again twice",
@@ -297,8 +308,9 @@ def triage() -> ReportDetails:
             WorstRow(
                 id="t087",
                 score=0.0,
-                inputs="Votre estimation est très au-dessus de ce qu'indique le compteur. J'envoie une photo de l'index "
-                "chaque automne et chaque fois vous l'ignorez. Merci de prendre le vrai chiffre.",
+                inputs="Votre estimation est très au-dessus de ce qu'indique le compteur. J'envoie "
+                "une photo de l'index chaque automne et chaque fois vous l'ignorez. Merci de prendre le vrai "
+                "chiffre.",
                 expected="metering",
                 got="billing",
                 reason='expected "metering", got "billing"',
@@ -330,7 +342,7 @@ def start_won() -> ReportDetails:
 
 
 def failing_eval() -> ReportDetails:
-    """An evaluation of a nested extraction on a paid model, with failures, a missed gate and an unknown price."""
+    """A nested extraction on a paid model, with failures, a missed gate and an unknown price."""
     fields = {
         "customer.name": {"score": 0.94, "rows": 139},
         "items.price": {"score": 0.7996, "rows": 139},
@@ -396,7 +408,8 @@ def failing_eval() -> ReportDetails:
             WorstRow(
                 id="mail-0093",
                 score=None,
-                inputs="Hallo, bitte 3 × Schraubensatz M6 an die Filiale in Köln, Rechnung wie immer an die Zentrale.",
+                inputs="Hallo, bitte 3 × Schraubensatz M6 an die Filiale in Köln, Rechnung wie immer an die "
+                "Zentrale.",
                 expected='{"customer": {"name": "Filiale Köln"}, "items": [{"quantity": 3}]}',
                 got="",
                 reason="provider: 503 Service Unavailable: upstream connect error, after 5 retries",
@@ -429,15 +442,26 @@ def hostile(payload: str) -> ReportDetails:
     test = summary.test
     assert test is not None
     lines = {payload: figure(0.5, 0.4, 0.6, 9), "other": figure(0.4, 0.3, 0.5, 9)}
-    tally = {payload: 0.5, "confusion": {payload: {"other": 3, payload: 4}}, "fields": {payload: {"score": 0.5, "rows": 9}}}
+    tally = {
+        payload: 0.5,
+        "confusion": {payload: {"other": 3, payload: 4}},
+        "fields": {payload: {"score": 0.5, "rows": 9}},
+    }
     start = msgspec.structs.replace(
         start_test(), metrics=lines, slices={payload: lines}, tallies={payload: tally}, failures={payload: 1}
     )
     poisoned = msgspec.structs.replace(
-        test, start=start, metrics=lines, slices={payload: lines}, tallies={payload: tally}, failures={payload: 2}
+        test,
+        start=start,
+        metrics=lines,
+        slices={payload: lines},
+        tallies={payload: tally},
+        failures={payload: 2},
     )
     demo = Demo(inputs={payload: payload}, outputs={"list": [payload], payload: payload}, row_id=payload)
-    texts = PredictorTexts(instructions=payload, descriptions={payload: payload}, demos=(demo,), model=payload)
+    texts = PredictorTexts(
+        instructions=payload, descriptions={payload: payload}, demos=(demo,), model=payload
+    )
     trials = tuple(msgspec.structs.replace(trial, origin=payload) for trial in summary.trials)
     return ReportDetails(
         summary=msgspec.structs.replace(
@@ -459,7 +483,9 @@ def hostile(payload: str) -> ReportDetails:
         run_directory=payload,
         start=Candidate(predictors={"answer": PredictorTexts(instructions="Answer.")}, choices={payload: 1}),
         winner=Candidate(predictors={"answer": texts, payload: texts}, choices={payload: payload}),
-        worst=(WorstRow(id=payload, score=0.0, inputs=payload, expected=payload, got=payload, reason=payload),),
+        worst=(
+            WorstRow(id=payload, score=0.0, inputs=payload, expected=payload, got=payload, reason=payload),
+        ),
         timing=timing(models={payload: model_figures(unpriced=1)}, warnings=(payload,)),
     )
 
@@ -479,8 +505,10 @@ HOSTILE = {
     "tags and joiners": "hidden\U000e0041\U000e0042\ufeff\u200b\u2060",
     "no characters": "\ud800 \udfff \ufffe \uffff \ufdd0",
     "rich markup": "[red]x[/red] [link=https://evil.example]y[/link] [/] [@click=a]z[/] :smile:",
-    "html": "<script>alert(1)</script><img src=x onerror=alert(1)> &lt;b&gt; ]]> <!-- --></summary></details>",
-    "markdown": "[x](https://evil.example) ![y](https://evil.example/p.png) **b** `c` | d | ~~e~~ # f\n# g\n- h\n\n1. i",
+    "html": "<script>alert(1)</script><img src=x onerror=alert(1)> &lt;b&gt; ]]> <!-- -->"
+    "</summary></details>",
+    "markdown": "[x](https://evil.example) ![y](https://evil.example/p.png) **b** `c` | d | ~~e~~ # f\n# g"
+    "\n- h\n\n1. i",
     "mentions": "@octocat #123 GH-5 www.evil.example https://evil.example a@evil.example $x^2$ ```` ```",
     "backslashes": "a\\|b\\\\|c\\`d`\\",
     "format braces": "{} {unique_id} {{styles}} %s {0.__class__}",
@@ -502,20 +530,27 @@ GOLDENS = {
 """Reports whose every form is kept under golden/reports."""
 
 
-def golden_files() -> dict[str, str]:
-    """The content of every golden file by name. `python tests/report_cases.py` writes them anew."""
+def golden_files() -> dict[str, Callable[[], str]]:
+    """What makes each golden file, by name. `python tests/report_cases.py` writes them anew."""
     from promptc.cli.reports.diff import prompt_diff
     from promptc.cli.reports.files import text_report
     from promptc.cli.reports.markdown import markdown_report
 
-    files = {"triage.diff": prompt_diff(START, WINNER)}
+    quiet = {"NO_COLOR": "1"}
+    files: dict[str, Callable[[], str]] = {"triage.diff": lambda: prompt_diff(START, WINNER)}
     for name, make in GOLDENS.items():
         for width in (80, 200):
-            files[f"{name}.{width}.txt"] = text_report(make(), width)
-            files[f"{name}.{width}.terminal.txt"] = on_screen(make(), width, {"NO_COLOR": "1"})
-        files[f"{name}.80.ascii.txt"] = on_screen(make(), 80, {"NO_COLOR": "1"}, encoding="ascii")
-        files[f"{name}.md"] = markdown_report(make())
-    files["triage.80.color.txt"] = on_screen(triage(), 80, {}).replace("\x1b", "\\e")
+            files[f"{name}.{width}.txt"] = partial(
+                lambda make, width: text_report(make(), width), make, width
+            )
+            files[f"{name}.{width}.terminal.txt"] = partial(
+                lambda make, width: on_screen(make(), width, quiet), make, width
+            )
+        files[f"{name}.80.ascii.txt"] = partial(
+            lambda make: on_screen(make(), 80, quiet, encoding="ascii"), make
+        )
+        files[f"{name}.md"] = partial(lambda make: markdown_report(make()), make)
+    files["triage.80.color.txt"] = lambda: on_screen(triage(), 80, {}).replace("\x1b", "\\e")
     return files
 
 
@@ -536,14 +571,21 @@ class Screen(io.TextIOWrapper):
 
 
 def on_screen(
-    details: ReportDetails, width: int, environment: dict[str, str], *, encoding: str = "utf-8", terminal: bool = True
+    details: ReportDetails,
+    width: int,
+    environment: dict[str, str],
+    *,
+    encoding: str = "utf-8",
+    terminal: bool = True,
 ) -> str:
     """What the report writes to a terminal, or to a pipe."""
     from promptc.cli.console import open_terminal
     from promptc.cli.reports.terminal import report
 
     stdout = Screen(encoding, terminal=terminal)
-    opened = open_terminal(stdout, Screen(terminal=terminal), {"TERM": "xterm", "COLUMNS": str(width), **environment})
+    opened = open_terminal(
+        stdout, Screen(terminal=terminal), {"TERM": "xterm", "COLUMNS": str(width), **environment}
+    )
     opened.answer(report(details))
     return stdout.text()
 
@@ -552,4 +594,4 @@ if __name__ == "__main__":
     folder = Path(__file__).parent / "golden" / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in golden_files().items():
-        (folder / name).write_text(content, encoding="utf-8", newline="")
+        (folder / name).write_text(content(), encoding="utf-8", newline="")

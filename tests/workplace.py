@@ -9,10 +9,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from promptc.cli.main import exit_code_of
 
@@ -159,7 +160,7 @@ class Workplace:
             subprocess.Popen(
                 [sys.executable, "-m", "promptc.cli.main", *map(str, arguments)],
                 cwd=self.folder,
-                env=self.environment | environment,
+                env=self.environment | {"PYTHONDONTWRITEBYTECODE": "1"} | environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -192,20 +193,55 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.out = _Heard(process.stdout)
+        self.err = _Heard(process.stderr)
+
+    def tell(self, line: str) -> None:
+        """Write a line to its stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def end(self, stdin: str = "", timeout: float = 60) -> Done:
-        """Wait for its end."""
+        """Close its stdin and wait for its end."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(stdin)
+            self.process.stdin.close()
         try:
-            out, err = self.process.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
+            self.process.wait(timeout)
+        finally:
             self.process.kill()
-            raise
-        return Done(self.process.returncode, out, err)
+            self.process.wait()
+        return Done(self.process.returncode, self.out.whole(), self.err.whole())
 
     def signal(self, number: int) -> None:
         """Send a signal, if it still lives."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
+
+
+class _Heard:
+    """What a process writes into a pipe, read as it comes."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        assert stream is not None
+        self._stream = stream
+        self.lines: list[str] = []
+        self._thread = threading.Thread(target=self._listen, name="heard", daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        with self._stream:
+            self.lines.extend(iter(self._stream.readline, ""))
+
+    def __str__(self) -> str:
+        return "".join(self.lines)
+
+    def whole(self) -> str:
+        """All of it, once the process has ended."""
+        self._thread.join(timeout=10)
+        return str(self)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20) -> bool:

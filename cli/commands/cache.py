@@ -232,6 +232,6 @@ def _tell_removed(terminal: Terminal, store: Cache, removed: int, *, as_json: bo
 
 
 def _write_json(terminal: Terminal, document: Any) -> None:
-    import msgspec
+    from promptc.cli.json_output import json_text
 
-    terminal.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    terminal.write(json_text(document))

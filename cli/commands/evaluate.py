@@ -43,6 +43,7 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
     from promptc.cli.loading import load, read_environment
     from promptc.cli.main import version
     from promptc.cli.opening import prepare
+    from promptc.cli.planning import planned_eval
     from promptc.runners.evaluation import evaluate_split
     from promptc.runners.session import Session
 
@@ -53,6 +54,7 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
     split = typed["split"]
     ids = wanted_ids(typed["row_ids"])
     examples = chosen_rows(prepared.dataset.part(split), ids, typed["limit"], split)
+    planned_eval(prepared, split, len(examples))
     overlap = sum(1 for e in examples if e.digest in loaded.seen_rows)
 
     async def work(session: Session) -> Outcome:

@@ -20,7 +20,10 @@ def schema(document: str) -> int:
       promptc schema > promptc.schema.json
       promptc schema summary | jq '.properties | keys'
     """
-    from promptc.cli.document_schemas import schema_bytes
+    import json
 
-    sys.stdout.write(schema_bytes(document).decode())
+    from promptc.cli.document_schemas import schema_bytes
+    from promptc.cli.json_output import json_text
+
+    sys.stdout.write(json_text(json.loads(schema_bytes(document))))
     return 0

@@ -11,7 +11,7 @@ from rich.text import Text
 from promptc.cli.reports.charts import plot, taken
 from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.figures import count, counted
-from promptc.cli.reports.look import BAD, CAUTION, QUIET, Look, bold, grid, quiet, section
+from promptc.cli.reports.look import BAD, CAUTION, QUIET, Look, grid, quiet, section
 from promptc.cli.reports.scores import LONGEST_NAME, line_rows, line_table, lines_of, telling
 from promptc.cli.reports.tallies import Confusion, confusions, fields, figure, scalars
 from promptc.cli.untrusted import one_line, plain
@@ -24,7 +24,7 @@ def tallies(details: ReportDetails, look: Look) -> list[RenderableType]:
     shown: list[RenderableType] = []
     for name, split in details.splits()[:1]:
         before = split.start.tallies if split.start is not None else {}
-        for metric, tally in split.tallies.items():
+        for metric, tally in sorted(split.tallies.items()):
             title = (
                 "Labels" if "confusion" in tally else "Fields" if "fields" in tally else "All rows together"
             )
@@ -50,8 +50,8 @@ def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> l
 
 
 def _scalar(name: str, value: float, old: float | None, look: Look) -> list[RenderableType]:
-    was = quiet(f"{figure(old)} {look.marks.arrow} ") if old is not None else Text()
-    return [one_line(name, LONGEST_NAME), was + bold(figure(value))]
+    was = f"{figure(old)} {look.marks.arrow} " if old is not None else ""
+    return [one_line(name, LONGEST_NAME), Text.assemble((was, QUIET), (figure(value), "bold"))]
 
 
 def _confusion(confusion: Confusion, look: Look) -> list[RenderableType]:

@@ -52,7 +52,9 @@ class ReportDetails(msgspec.Struct, frozen=True, kw_only=True):
         splits = scored_splits(self.summary)
         if not start_won(self.summary):
             return splits
-        return [(name, msgspec.structs.replace(split, start=None, improvement=None)) for name, split in splits]
+        return [
+            (name, msgspec.structs.replace(split, start=None, improvement=None)) for name, split in splits
+        ]
 
     def title(self) -> str:
         """The command and what it worked on: `optimize support-triage`."""
@@ -91,7 +93,7 @@ def worst_rows(
     ]
     pairs.sort(key=lambda pair: (pair[0].failure is None, pair[0].score or 0.0, pair[0].index))
     seen: dict[str, int] = {}
-    ranked = []
+    ranked: list[tuple[int, int, RowRecord, Example]] = []
     for record, example in pairs:
         reason = record.failure.kind if record.failure is not None else record.reason()
         seen[reason] = seen.get(reason, 0) + 1

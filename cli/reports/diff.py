@@ -86,7 +86,7 @@ def excerpted_changes(start: Candidate, winner: Candidate) -> tuple[list[tuple[s
 
 
 def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters: int = 160) -> Shortened:
-    """Only the demos that differ, the first few of them, their values as excerpts; very long lines are cut."""
+    """The first few of the demos that differ, with their values as excerpts; very long lines are cut."""
     hidden = 0
     before = {name: _cut(texts) for name, texts in start.predictors.items()}
     after = {name: _cut(texts) for name, texts in winner.predictors.items()}
@@ -116,7 +116,9 @@ def _cut(texts: PredictorTexts) -> PredictorTexts:
 
 
 def _cut_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value if len(_json(value)) <= MOST_LINE else excerpt(value) for name, value in choices.items()}
+    return {
+        name: value if len(_json(value)) <= MOST_LINE else excerpt(value) for name, value in choices.items()
+    }
 
 
 def _cut_lines(text: str) -> str:

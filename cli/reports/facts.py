@@ -154,7 +154,7 @@ def cost(details: ReportDetails, look: Look) -> list[RenderableType]:
     """Calls, tokens and dollars by role at recorded prices; the time it took, and what was really paid."""
     summary = details.summary
     rows: list[list[RenderableType]] = []
-    for role, part in summary.cost.items():
+    for role, part in sorted(summary.cost.items()):
         rows.append([plain(one_line(role, 30)), *_amounts(part.calls, part.tokens), bold(dollars(part.usd))])
     if len(rows) > 1:
         rows.append([bold("total"), *_amounts(summary.calls, summary.tokens), bold(spent(details))])

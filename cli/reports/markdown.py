@@ -168,7 +168,7 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
 def _tallies(details: ReportDetails) -> list[str]:
     shown = []
     for name, split in details.splits()[:1]:
-        for metric, tally in split.tallies.items():
+        for metric, tally in sorted(split.tallies.items()):
             parts = [f"{escaped(label)} {figure(value)}" for label, value in scalars(tally).items()]
             taken = [
                 f"{code(c.expected, 40)} → {code(c.predicted, 40)} ({count(c.rows)} of {count(c.support)})"
@@ -192,11 +192,11 @@ def _gates(details: ReportDetails) -> list[str]:
 
 
 def _failures(details: ReportDetails) -> list[str]:
-    found = [
-        f"{name}: {', '.join(f'{count(number)} {escaped(kind, 40)}' for kind, number in split.failures.items())}"
-        for name, split in details.splits()
-        if split.failures
-    ]
+    found = []
+    for name, split in details.splits():
+        kinds = [f"{count(number)} {escaped(kind, 40)}" for kind, number in sorted(split.failures.items())]
+        if kinds:
+            found.append(f"{name}: {', '.join(kinds)}")
     return [f"**Failed rows** – {'; '.join(found)}"] if found else []
 
 
@@ -225,7 +225,7 @@ def _search(details: ReportDetails) -> list[str]:
 def _cost(details: ReportDetails) -> list[str]:
     summary = details.summary
     parts = []
-    for role, spent in summary.cost.items():
+    for role, spent in sorted(summary.cost.items()):
         amounts = f"{counted(spent.calls, 'call')}, {counted(spent.tokens, 'token')}, {dollars(spent.usd)}"
         parts.append(f"{code(role, 40)} {escaped(amounts)}")
     unknown = unpriced(details)

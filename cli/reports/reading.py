@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from promptc.cli.reports.details import ReportDetails, WorstRow
 from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.figures import count, counted, score
-from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, grid, quiet, section
+from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, bold, grid, quiet, section
 from promptc.cli.untrusted import one_line, plain
 from promptc.runners.candidate import Candidate, Demo
 from promptc.runners.summary import Summary
 
 MOST_DIFF_LINES = 60
+LONGEST_ID = 24
+SHORT_OUTCOME = 44
 MOST_NOTES = 20
 MOST_NOTE = 500
 
@@ -86,27 +87,30 @@ def _hanging(line: str, style: str) -> RenderableType:
 
 def worst(details: ReportDetails, look: Look) -> list[RenderableType]:
     """The rows that went worst: what went in, what was expected, what came, and why that is wrong."""
-    parts: list[RenderableType] = []
-    for row in details.worst:
-        if parts:
-            parts.append(Text(""))
-        parts.append(_row(row, look))
-    return section("Worst rows", parts)
+    limit = max(look.width * 2 - 50, 120)
+    rows = [_row(row, limit) for row in details.worst]
+    return section("Worst rows", [grid(rows)] if rows else [])
 
 
-def _row(row: WorstRow, look: Look) -> RenderableType:
-    limit = max(look.width * 2 - 40, 120)
-    head = Text(one_line(row.id, 60), style="bold")
-    given = score(row.score) if row.score is not None else "no score"
-    head.append(f"  {given}", style=f"not bold {QUIET}")
-    lines: list[tuple[str, str, str]] = [("in", row.inputs, "")]
-    if row.expected:
-        lines.append(("expected", row.expected, GOOD))
-    lines.append(("got", row.got, CAUTION) if row.got else ("got", "no prediction", BAD))
+def _row(row: WorstRow, limit: int) -> list[RenderableType]:
+    lines = [plain(one_line(row.inputs, limit)), *_outcome(row, limit)]
     if row.reason and not restated(row):
-        lines.append(("why", row.reason, QUIET))
-    cells = [[quiet(label), plain(one_line(text, limit), style)] for label, text, style in lines]
-    return Group(head, Padding(grid(cells), (0, 0, 0, 2)))
+        lines.append(_labelled("why", one_line(row.reason, limit), ""))
+    given = score(row.score) if row.score is not None else "unscored"
+    return [bold(one_line(row.id, LONGEST_ID)), quiet(given), Group(*lines)]
+
+
+def _outcome(row: WorstRow, limit: int) -> list[Text]:
+    """What was expected and what came: on one line where both are short."""
+    expected = _labelled("expected", one_line(row.expected, limit), GOOD) if row.expected else Text()
+    got = _labelled("got", one_line(row.got, limit), CAUTION) if row.got else Text("no prediction", style=BAD)
+    if expected.cell_len + got.cell_len <= SHORT_OUTCOME:
+        return [expected + Text("  " if expected else "") + got]
+    return [expected, got] if expected else [got]
+
+
+def _labelled(label: str, text: str, style: str) -> Text:
+    return Text.assemble((f"{label} ", QUIET), (text, style))
 
 
 def restated(row: WorstRow) -> bool:

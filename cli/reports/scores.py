@@ -48,8 +48,8 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def lines_of(now: Mapping[str, Figure], before: Mapping[str, Figure]) -> list[Line]:
-    """Figures by name, beside those of the start."""
-    return [Line(name, before.get(name), figure) for name, figure in now.items()]
+    """Figures in the order of their names, beside those of the start."""
+    return [Line(name, before.get(name), figure) for name, figure in sorted(now.items())]
 
 
 def metric_lines(split: SplitSummary) -> list[Line]:
@@ -61,7 +61,9 @@ def metric_lines(split: SplitSummary) -> list[Line]:
 def slice_lines(split: SplitSummary) -> dict[str, list[Line]]:
     """Every value of each sliced column of a split."""
     before = split.start.slices if split.start is not None else {}
-    return {column: lines_of(figures, before.get(column, {})) for column, figures in split.slices.items()}
+    return {
+        column: lines_of(figures, before.get(column, {})) for column, figures in sorted(split.slices.items())
+    }
 
 
 def telling(lines: Sequence[Line], limit: int = MOST_SLICES) -> list[Line]:

@@ -27,7 +27,7 @@ def scalars(tally: Mapping[str, Any]) -> dict[str, float]:
     """The single numbers of a tally by a readable name; the accuracy is left out, since it is the score."""
     return {
         _NAMES.get(name, name.replace("_", " ")): value
-        for name, value in tally.items()
+        for name, value in sorted(tally.items())
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in _SAME_AS_SCORE
     }
 

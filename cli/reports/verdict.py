@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,7 @@ Mood = Literal["good", "neutral", "bad"]
 
 SIGNIFICANT = 0.05
 UNTRUSTED, BUDGET_ENDED = 6, 7
+_WORDS: Mapping[str, tuple[str, Mood]] = {"improvement": ("Improved", "good"), "regression": ("Worse", "bad")}
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -69,11 +71,10 @@ def _start_won(summary: Summary) -> str:
 
 def _judged(improvement: Improvement) -> tuple[str, Mood]:
     """Improved or worse only where the interval and p agree."""
-    if improvement.p < SIGNIFICANT and improvement.ci_low > 0:
-        return "Improved", "good"
-    if improvement.p < SIGNIFICANT and improvement.ci_high < 0:
-        return "Worse", "bad"
-    return "No significant change", "neutral"
+    found = improvement.verdict
+    if not found and improvement.p < SIGNIFICANT and not improvement.ci_low <= 0 <= improvement.ci_high:
+        found = "improvement" if improvement.difference > 0 else "regression"
+    return _WORDS.get(found, ("No significant change", "neutral"))
 
 
 def _change(name: str, split: SplitSummary, improvement: Improvement) -> str:

@@ -22,10 +22,10 @@ _RULE_WEIGHT = 0.35
 class Chooser(msgspec.Struct, frozen=True):
     """Prototypes of the labels, ready to be compared with a row.
 
-    `weights` maps a feature to its weight for each label that has it. `offsets` is what each label's prototype scores
-    with texts of other labels, so that a wordy label is not chosen for its words. `neighbours` (0 to 1) is the say
-    of the nearest demos beside the prototypes: none without demos, most with many. `gold` is each demo's labels by
-    their indices: one, none, or several where the field is a list.
+    `weights` maps a feature to its weight for each label that has it. `offsets` is what each label's
+    prototype scores with texts of other labels, so that a wordy label is not chosen for its words.
+    `neighbours` (0 to 1) is the say of the nearest demos beside the prototypes: none without demos, most with
+    many. `gold` is each demo's labels by their indices: one, none, or several where the field is a list.
     """
 
     names: tuple[str, ...]
@@ -97,8 +97,8 @@ def learn_labels(
 def _prototypes(members: Sequence[Sequence[Vector]], focus: float) -> dict[str, list[tuple[int, float]]]:
     """Each label's mean vector, with features weighted by how few labels share them, scaled to length 1.
 
-    `focus` is the power of that weight: with few demos, what tells labels apart has to be stressed, with many the
-    means do it by themselves.
+    `focus` is the power of that weight: with few demos, what tells labels apart has to be stressed, with many
+    the means do it by themselves.
     """
     means: list[dict[str, float]] = []
     for vectors in members:

@@ -26,7 +26,8 @@ class Members(msgspec.Struct, frozen=True):
 class Rows(msgspec.Struct, frozen=True):
     """A list of objects: every member is estimated as a list, and the lists are read side by side.
 
-    A member that yields fewer values than the longest list repeats its last one, or takes the estimate in `alone`.
+    A member that yields fewer values than the longest list repeats its last one, or takes the estimate in
+    `alone`.
     """
 
     members: dict[str, Estimator]

@@ -51,8 +51,8 @@ class Shown(msgspec.Struct, frozen=True):
 def learn_spans(shown: Sequence[Shown]) -> Copier:
     """Weights under which the demos' spans win against all other spans of their texts.
 
-    A log-linear model over candidates, trained by plain gradient steps in the demos' order. A demo without a place
-    teaches that nothing is there (score 0).
+    A log-linear model over candidates, trained by plain gradient steps in the demos' order. A demo without a
+    place teaches that nothing is there (score 0).
     """
     golds = [
         (each.documents[index], start, end) for each in shown for index, start, end in sorted(each.places)

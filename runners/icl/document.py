@@ -19,7 +19,8 @@ _LONGEST = 4000
 class Document:
     """The tokens of one input with the features of every place where a span may begin or end.
 
-    `echoes` are the words of the row's other inputs: the sentence that repeats most of a question holds its answer.
+    `echoes` are the words of the row's other inputs: the sentence that repeats most of a question holds its
+    answer.
     """
 
     def __init__(self, name: str, text: str, echoes: Sequence[str] = ()) -> None:
@@ -52,7 +53,10 @@ class Document:
         return found
 
     def inside(self, start: int, end: int, seen: Mapping[str, int], less: int) -> list[str]:
-        """Features of the span itself. `seen` counts the demos with a token; `less` of them are this document."""
+        """Features of the span itself.
+
+        `seen` counts the demos that have a token; `less` of them are this document.
+        """
         lower, shapes = self.lower, self.shapes
         found = [
             f"shape {' '.join(shapes[start : end + 1])}",
@@ -120,7 +124,7 @@ class Document:
         return numbers, first, last
 
     def _overlaps(self) -> list[str]:
-        """Per token how its sentence ranks by the weight of the words that it shares with the other inputs."""
+        """Per token the rank of its sentence by the weight of the words that the other inputs have too."""
         numbers: list[int] = []
         sentence = 0
         for index, token in enumerate(self.tokens):

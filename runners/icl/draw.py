@@ -16,8 +16,8 @@ from promptc.runners.models.request import Message
 class Draw:
     """Decides between scored alternatives for one reply.
 
-    At temperature 0 the best wins, the first among equals. Above, alternatives are sampled from a softmax; the random
-    numbers depend on messages, temperature and rollout alone.
+    At temperature 0 the best wins, the first among equals. Above, alternatives are sampled from a softmax;
+    the random numbers depend on messages, temperature and rollout alone.
     """
 
     def __init__(self, messages: Sequence[Message], temperature: float, rollout: int) -> None:

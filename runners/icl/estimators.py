@@ -1,4 +1,4 @@
-"""How a value is come by: chosen, copied, recalled, averaged or guessed. Each answers for one place in the outputs."""
+"""How a value is come by: chosen, copied, recalled, averaged or guessed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ class ChooseSeveral(msgspec.Struct, frozen=True):
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """The best span, rewritten as the demos rewrite theirs; None where nothing looks like one and demos have None."""
+    """The best span, rewritten as the demos rewrite theirs.
+
+    With `optional` (some demo has None) it is None where no span looks right.
+    """
 
     copier: Copier
     rewrite: Rewrite
@@ -115,7 +118,7 @@ class CopySeveral(msgspec.Struct, frozen=True):
 
 
 class Recall(msgspec.Struct, frozen=True):
-    """The value of the demo that is most alike: all that can be done with values that are neither labels nor spans."""
+    """The value of the demo that is most alike, for values that are neither labels nor spans."""
 
     values: tuple[Any, ...]
 
@@ -160,7 +163,7 @@ class PlainNumber(msgspec.Struct, frozen=True):
 
 
 class FirstClause(msgspec.Struct, frozen=True):
-    """Without demos: a span that fits the field's pattern, else the first clause of the longest input. A poor guess."""
+    """Without demos: a span that fits the field's pattern, else the first clause of the longest input."""
 
     pattern: str = ""
 
@@ -198,7 +201,7 @@ class Constant(msgspec.Struct, frozen=True):
 def usable(
     ranked: Sequence[tuple[float, Place]], documents: Sequence[Document], rewrite: Rewrite, pattern: str
 ) -> list[tuple[float, Any]]:
-    """The ranked spans' values, without repeats, those that cannot be rewritten and those that break the pattern."""
+    """The ranked spans' values, each once, as far as they can be rewritten and fit the pattern."""
     found: dict[Any, float] = {}
     for score, (index, start, end) in ranked:
         value = rewrite.apply(documents[index].piece(start, end))

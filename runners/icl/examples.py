@@ -38,7 +38,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 _EXPECTED = frozenset({"expected", "gold", "correct", "target", "desired", "truth"})
 _GIVEN = frozenset({
-    "given", "got", "predicted", "prediction", "output", "outputs", "generated", "actual", "response", "responses",
+    "given", "got", "predicted", "prediction", "output", "outputs", "generated", "actual", "response",
 })  # fmt: skip
 _FEEDBACK = frozenset({"feedback", "comment", "critique"})
 _FILLER = frozenset({"input", "inputs", "the", "value", "assistant", "s", "model"})
@@ -54,8 +54,7 @@ _SAID_GIVEN = re.compile(r"\b(?:got|given|answered|predicted)" + _SAID, re.IGNOR
 
 def read_examples(texts: Sequence[str]) -> list[Seen]:
     """All examples in the texts, in order; those without an expected value are left out."""
-    found = [seen for text in texts for entries in _blocks(text) if (seen := _seen(entries)) is not None]
-    return found
+    return [seen for text in texts for entries in _blocks(text) if (seen := _seen(entries)) is not None]
 
 
 def _blocks(text: str) -> Iterator[list[_Entry]]:
@@ -87,7 +86,7 @@ def _entries(text: str) -> Iterator[_Entry]:
         if not heading and (pair is None or pair[1].strip().casefold() not in known):
             value.append(line)
             continue
-        if name:
+        if name and any(map(str.strip, value)):
             yield _Entry(name, _as_role(role), "\n".join(value).strip(), False)
         value, name = [], ""
         if pair and not heading:

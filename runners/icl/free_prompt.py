@@ -1,8 +1,8 @@
 """Prompts in a form of their own: what can be made out of a user's template without being told its fields.
 
-Demos are earlier turns, or blocks of the text that end like the row does but go on with an answer. Labels are read
-where the text lists them: as bullets, in quotes or backticks, or between commas. Everything else is one text in and
-one value out.
+Demos are earlier turns, or blocks of the text that end like the row does but go on with an answer. Labels are
+read where the text lists them: as bullets, in quotes or backticks, or between commas. Everything else is one
+text in and one value out.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ _HEAD = re.compile(r"[^\n:=>]{0,60}[:=>]")
 _MARKER = re.compile(r"\[\[ ?## ?([^\]\n`]+?) ?## ?\]\]")
 _BULLETS = re.compile(r"(?:^[ \t]*[-*•][ \t]+\S[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)
 _MARKED = re.compile(r"[`\"“']([^`\"“”'\n]{1,40})[`\"”']")
-_COMMAS = re.compile(
-    r"(?::|\bof)\s+(?:one of )?((?:[^\s,.:;]+(?: [^\s,.:;]+){0,2}, )+(?:(?:or|and) )?[^\s,.:;]+(?: [^\s,.:;]+){0,2})"
-)
+_NAME = r"[^\s,.:;]+(?: [^\s,.:;]+){0,2}"
+_COMMAS = re.compile(rf"(?::|\bof)\s+(?:one of )?((?:{_NAME}, )+(?:(?:or|and) )?{_NAME})")
 _KEYS = re.compile(r"[`\"](\w+)[`\"]")
 _LINE = re.compile(r"^([^\n:]{1,60}):[ \t]*(.*)$")
 
@@ -36,12 +35,12 @@ def read_free(messages: Sequence[Message]) -> tuple[Prompt, Row]:
     """The prompt and the row in messages that no format of promptc's own has written."""
     kept, refusals = _without_refusals(messages)
     system = "\n\n".join(message.content for message in kept if message.role == "system")
-    turns, asked = _turns(kept)
+    turns, asked, lead = _turns(kept)
     style = _style(f"{system}\n{asked}", turns)
     if turns:
         fixed, pairs, text = _from_turns(turns, asked)
     else:
-        fixed, pairs, text = _from_text(asked, style)
+        fixed, pairs, text = _from_text(f"{asked}\n{lead}".strip(), style)
     instructions = f"{system}\n{fixed}".strip()
     answers = [_answer(answer, style) for _, answer in pairs]
     names = _output_names(answers, instructions + text, style)
@@ -50,7 +49,9 @@ def read_free(messages: Sequence[Message]) -> tuple[Prompt, Row]:
     prose = instructions or text
     prompt = Prompt(
         instructions=prose,
-        outputs=tuple(Wanted(name, _node([answer.get(name) for answer in answers], prose)) for name in names),
+        outputs=tuple(
+            Wanted(name, _node([answer.get(name) for answer in answers], prose, names)) for name in names
+        ),
         demos=tuple(demos),
         style="lines" if style == "value" and len(names) > 1 else style,
         prose=prose,
@@ -67,14 +68,15 @@ def _without_refusals(messages: Sequence[Message]) -> tuple[list[Message], tuple
     return kept, tuple(refusals)
 
 
-def _turns(messages: Sequence[Message]) -> tuple[list[Pair], str]:
-    """Each earlier user message with the answer to it, and what is asked last."""
+def _turns(messages: Sequence[Message]) -> tuple[list[Pair], str, str]:
+    """Each earlier user message with its answer, what is asked last, and how its answer already begins."""
     said = [message for message in messages if message.role != "system"]
+    lead = said.pop().content.strip() if said and said[-1].role == "assistant" else ""
     pairs: list[Pair] = []
     while len(said) > 2 and (said[0].role, said[1].role) == ("user", "assistant"):
-        pairs.append((said[0].content, said[1].content))
+        pairs.append((said[0].content, said[1].content.strip().removeprefix(lead).strip()))
         said = said[2:]
-    return pairs, "\n".join(message.content for message in said)
+    return pairs, "\n".join(message.content for message in said), lead
 
 
 def _style(text: str, turns: Sequence[Pair]) -> Style:
@@ -85,13 +87,14 @@ def _style(text: str, turns: Sequence[Pair]) -> Style:
 
 
 def _from_turns(turns: Sequence[Pair], asked: str) -> tuple[str, list[Pair], str]:
-    """What stands before the first row, the demos, the row; lines that all rows share are left out of them."""
-    first = turns[0][0]
-    begin = _block_start(first, asked)
-    texts = [first[begin:], *(given for given, _ in turns[1:]), asked]
-    bare = _without_shared_lines(texts)
-    answers = [answer for _, answer in turns]
-    return first[:begin], list(zip(bare, answers, strict=False)), bare[-1]
+    """What stands before the first row or before every row, the demos, and the row."""
+    texts = [*(given for given, _ in turns), asked]
+    shared, bare = _without_shared_lines(texts)
+    if not shared:
+        begin = _block_start(texts[0], asked)
+        shared, texts[0] = texts[0][:begin], texts[0][begin:]
+        _, bare = _without_shared_lines(texts)
+    return shared, [(given, answer) for given, (_, answer) in zip(bare, turns, strict=False)], bare[-1]
 
 
 def _from_text(text: str, style: Style) -> tuple[str, list[Pair], str]:
@@ -109,7 +112,7 @@ def _from_text(text: str, style: Style) -> tuple[str, list[Pair], str]:
 
 
 def _answers_in(text: str, style: Style) -> Iterator[tuple[int, int]]:
-    """Where answers stand in a text: behind the cue that the text ends with, or in JSON lines, or under markers."""
+    """Where answers stand in a text: behind the cue that it ends with, in lines of JSON, or under markers."""
     if style == "json":
         yield from (match.span() for match in re.finditer(r"^\{.*\}[ \t]*$", text, re.MULTILINE))
     elif style == "markers":
@@ -138,15 +141,20 @@ def _block_start(text: str, row: str) -> int:
     match = _HEAD.match(row.lstrip())
     head = match[0] if match else row.lstrip().partition("\n")[0]
     place = text.rfind(f"\n{head}") + 1 if head else 0
-    return place or max(text.rfind("\n\n") + 2, 0) * (not text.startswith(head))
+    paragraph = text.rfind("\n\n")
+    return place or (0 if text.startswith(head) or paragraph < 0 else paragraph + 2)
 
 
-def _without_shared_lines(texts: Sequence[str]) -> list[str]:
+def _without_shared_lines(texts: Sequence[str]) -> tuple[str, list[str]]:
+    """The lines that all texts begin with; the texts without these and without those that all end with."""
     lines = [text.strip().split("\n") for text in texts]
-    for end in (0, -1):
-        while all(len(each) > 1 for each in lines) and len({each[end] for each in lines}) == 1:
-            lines = [each[1:] if end == 0 else each[:-1] for each in lines]
-    return ["\n".join(each).strip() for each in lines]
+    shared: list[str] = []
+    while all(len(each) > 1 for each in lines) and len({each[0] for each in lines}) == 1:
+        shared.append(lines[0][0])
+        lines = [each[1:] for each in lines]
+    while all(len(each) > 1 for each in lines) and len({each[-1] for each in lines}) == 1:
+        lines = [each[:-1] for each in lines]
+    return "\n".join(shared), ["\n".join(each).strip() for each in lines]
 
 
 def _answer(text: str, style: Style) -> dict[str, Any]:
@@ -174,24 +182,28 @@ def _output_names(answers: Sequence[dict[str, Any]], text: str, style: Style) ->
     return shown or ["value"]
 
 
-def _node(values: Sequence[Any], prose: str) -> Node:
+def _node(values: Sequence[Any], prose: str, names: Sequence[str]) -> Node:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, dict) for value in known):
         keys = dict.fromkeys(key for value in known for key in value)
-        return Record({key: _node([value.get(key) for value in known], prose) for key in keys})
+        return Record({key: _node([value.get(key) for value in known], prose, names) for key in keys})
     if known and all(isinstance(value, list) for value in known):
-        return Listing(_node([item for value in known for item in value], prose))
+        return Listing(_node([item for value in known for item in value], prose, names))
     if known and all(isinstance(value, bool) for value in known):
         return Leaf(kind="flag")
     if known and all(isinstance(value, int | float) for value in known):
         return Leaf(kind="integer" if all(isinstance(value, int) for value in known) else "number")
-    labels = _labels(prose, {value for value in known if isinstance(value, str)})
+    labels = _labels(prose, {value for value in known if isinstance(value, str)}, names)
     return Leaf(kind="label", labels=labels) if labels else Leaf(nullable=len(known) < len(values))
 
 
-def _labels(prose: str, seen: set[str]) -> tuple[Label, ...]:
-    """The first list in the text that has all values seen in the demos; () when there is none."""
-    for found in _lists(prose):
+def _labels(prose: str, seen: set[str], names: Sequence[str]) -> tuple[Label, ...]:
+    """The first list in the text that has all values seen in the demos; () when there is none.
+
+    The outputs' own names, which stand in quotes too, are no labels.
+    """
+    for listed in _lists(prose):
+        found = tuple(label for label in listed if label.name not in names)
         if len(found) > 1 and seen <= {label.name for label in found}:
             return found
     return ()

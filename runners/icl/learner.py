@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from promptc.runners.icl.account import account_of, is_account
 from promptc.runners.icl.case import Case, Lessons
 from promptc.runners.icl.draw import Draw
 from promptc.runners.icl.estimators import Estimator
 from promptc.runners.icl.free_prompt import read_free
+from promptc.runners.icl.grounds import grounds_of, is_grounds
 from promptc.runners.icl.prompt import Prompt, Row, is_fielded, read_fielded, read_row, row_index
 from promptc.runners.icl.proposal import is_proposal, propose
 from promptc.runners.icl.reply import written
@@ -23,7 +23,7 @@ from promptc.runners.models.request import Message
 
 
 class Prepared(msgspec.Struct, frozen=True, eq=False):
-    """A prompt with an estimator for each output that is neither an account nor a proposal."""
+    """A prompt with an estimator for each output that is neither grounds nor a proposal."""
 
     prompt: Prompt
     lessons: Lessons
@@ -32,16 +32,20 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     def answer(self, row: Row, draw: Draw) -> str:
         """The reply for one row."""
         case = Case(row.inputs, self.lessons)
-        values: dict[str, Any] = {}
-        for name, estimator in self.estimators.items():
-            values[name] = estimator.guess(case, draw, _refused(name, row.refusals))
-        for wanted in self.prompt.outputs:
-            if is_proposal(wanted):
-                proposed = propose(row.inputs, draw)
-                values[wanted.name] = [proposed] if isinstance(wanted.node, Listing) else proposed
-            elif wanted.name not in values:
-                values[wanted.name] = account_of(case, self.lessons, self.estimators)
-        return written(self.prompt, {wanted.name: values[wanted.name] for wanted in self.prompt.outputs})
+        values: dict[str, Any] = {
+            name: estimator.guess(case, draw, _refused(name, row.refusals))
+            for name, estimator in self.estimators.items()
+        }
+        line = ""
+        for wanted in filter(is_proposal, self.prompt.outputs):
+            proposal = propose(row.inputs, draw)
+            listed = isinstance(wanted.node, Listing)
+            values[wanted.name] = [proposal.instruction] if listed else proposal.instruction
+            line = proposal.grounds
+        names = [wanted.name for wanted in self.prompt.outputs]
+        if values.keys() < set(names):
+            line = line or grounds_of(case, self.lessons, self.estimators)
+        return written(self.prompt, {name: values.get(name, line) for name in names})
 
 
 class Asked(msgspec.Struct, frozen=True, eq=False):
@@ -58,9 +62,9 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
 
 def take_apart(messages: tuple[Message, ...]) -> Asked:
     """The fixed part and the row of a request in one of promptc's formats, or in a form of its own."""
-    if is_fielded(messages):
-        index = row_index(messages)
-        prefix = messages[:index]
+    index = row_index(messages)
+    prefix = messages[:index]
+    if is_fielded(prefix):
         return Asked(prefix, prefix, lambda: read_fielded(prefix), read_row(messages[index:]))
     prompt, row = read_free(messages)
     return Asked(msgspec.json.encode(prompt), (), lambda: prompt, row)
@@ -75,7 +79,7 @@ def prepare(prompt: Prompt) -> Prepared:
     estimators = {
         wanted.name: _estimator(wanted, prompt, lessons)
         for wanted in prompt.outputs
-        if not is_proposal(wanted) and not is_account(wanted, prompt)
+        if not is_proposal(wanted) and not is_grounds(wanted, prompt)
     }
     return Prepared(prompt, lessons, estimators)
 

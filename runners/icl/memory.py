@@ -45,7 +45,7 @@ def scaled(vector: Mapping[str, float]) -> Vector:
 
 
 def space_of(counted: Sequence[Mapping[str, float]], known: Collection[str]) -> Space:
-    """Rarity from the features of every text in the prompt: a text's share of the prompt's texts, as a logarithm."""
+    """Rarity of each feature: the logarithm of the share of the prompt's texts that have it, reversed."""
     appearances: dict[str, int] = {}
     for counts in counted:
         for key in counts:

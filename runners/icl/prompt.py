@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -25,8 +26,8 @@ class Worked(msgspec.Struct, frozen=True):
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a request that is the same for every row.
 
-    `style` and `end` say how an answer is written. `prose` is the instructions and all else that is neither demo nor
-    label.
+    `style` and `end` say how an answer is written. `prose` is the instructions and all else that is neither
+    demo nor label.
     """
 
     instructions: str
@@ -48,7 +49,7 @@ _MARKER_LINE = re.compile(r"^\[\[ ?## ?([^\]\n]+?) ?## ?\]\][ \t]*$", re.MULTILI
 _END = re.compile(r"end with `\[\[ ?## ?([^\]\n`]+?) ?## ?\]\]`")
 _HEADING = re.compile(r"^(?:the|your) (input|output) fields are:[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _FIELD = re.compile(r"^\d+\. `([^`\n]+)`(?: \((.*?)\))?(?:: (.*))?$")
-_REMINDER = re.compile(r"(?:\A|\n)Answer with [^\n]*\Z")
+_REMINDER = re.compile(r"(?:\A|\n)Answer with [^\n]*`[^\n]*\Z")
 
 
 def row_index(messages: Sequence[Message]) -> int:
@@ -98,7 +99,7 @@ def read_row(messages: Sequence[Message]) -> Row:
 def worked_demos(messages: Sequence[Message], outputs: Sequence[Wanted]) -> list[Worked]:
     """The pairs of a user and an assistant message, in order."""
     demos: list[Worked] = []
-    for asked, answered in zip(messages, messages[1:], strict=False):
+    for asked, answered in pairwise(messages):
         if (asked.role, answered.role) == ("user", "assistant"):
             inputs = sections(_REMINDER.sub("", asked.content))
             demos.append(Worked(inputs, _answer(answered.content, outputs)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from promptc.runners.icl.draw import Draw
 from promptc.runners.icl.examples import Seen, read_examples
 from promptc.runners.icl.rules import Rule, phrase_matches, read_rule_line, write_rule
@@ -25,7 +27,14 @@ def is_proposal(wanted: Wanted) -> bool:
     return isinstance(item, Leaf) and item.kind == "text" and _is_instruction(wanted.name)
 
 
-def propose(inputs: Mapping[str, str], draw: Draw) -> str:
+class Proposal(msgspec.Struct, frozen=True):
+    """A new instruction, and in a line what it rests on."""
+
+    instruction: str
+    grounds: str
+
+
+def propose(inputs: Mapping[str, str], draw: Draw) -> Proposal:
     """The current instruction with rules added, kept and taken back as the examples say.
 
     Without examples that expect labels it is the current instruction as it stands: nothing better is known.
@@ -50,7 +59,8 @@ def propose(inputs: Mapping[str, str], draw: Draw) -> str:
     written = [
         write_rule(label, found[:_MOST_PHRASES], field) for (field, label), found in rules.items() if found
     ]
-    return "\n\n".join(part for part in (prose or _BLANK, "\n".join(written)) if part)
+    grounds = f"Read {len(examples)} examples; {len(written)} labels have words that set them apart."
+    return Proposal("\n\n".join(part for part in (prose or _BLANK, "\n".join(written)) if part), grounds)
 
 
 def _new_phrases(

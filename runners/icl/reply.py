@@ -10,7 +10,7 @@ from promptc.runners.icl.prompt import Prompt
 
 
 def written(prompt: Prompt, values: Mapping[str, Any]) -> str:
-    """The output values in order: marked sections, a JSON object, `name: value` lines, or the only value bare."""
+    """The values in order: marked sections, a JSON object, `name: value` lines, or the only value bare."""
     if prompt.style == "json":
         return json.dumps(values, ensure_ascii=False)
     texts = {name: as_text(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""How a demo's value may differ from its span: not at all, in case, in separators, in order, or by being a number."""
+"""How a demo's value may differ from its span: not at all, in case, in separators, in order, as a number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from promptc.runners.icl.document import Document
 
 _NUMBER = re.compile(
     r"""
-    (?<![\w.,]) [-−]?
-    (?: \d{1,3} (?P<separator>[.,'’\u00a0\u202f\ ]) \d{3} (?:(?P=separator)\d{3})* (?:[.,]\d+)? | \d+ (?:[.,]\d+)? )
-    (?![.,]?\d)
+    (?<![\w.,]) [-−]? (?: \d{1,3} (?P<separator>[.,'’\u00a0\u202f\ ]) \d{3} (?:(?P=separator)\d{3})*
+    (?:[.,]\d+)? | \d+ (?:[.,]\d+)? ) (?![.,]?\d)
     """,
     re.VERBOSE,
 )
@@ -91,8 +90,8 @@ class Digits(msgspec.Struct, frozen=True):
 class Regrouped(msgspec.Struct, frozen=True):
     """Groups of digits in another order with other separators: `31.12.2024` as `2024-12-31`.
 
-    `order` says which group of the span comes where, `widths` to how many digits each is filled up, `separators` what
-    stands before, between and behind them.
+    `order` says which group of the span comes where, `widths` to how many digits each is filled up,
+    `separators` what stands before, between and behind them.
     """
 
     order: tuple[int, ...]
@@ -144,7 +143,8 @@ class AsNumber(msgspec.Struct, frozen=True):
 def read_number(text: str) -> int | float:
     """A number with any separators.
 
-    The last one, if a point or a comma, begins the fraction, unless three digits follow it and all are of its kind.
+    The last one, if a point or a comma, begins the fraction, unless three digits follow it and all are of its
+    kind.
     """
     sign = -1 if text[0] in "-−" else 1
     digits = text.lstrip("-−")

@@ -2,18 +2,19 @@
 
 Read are, in any line of the instructions, with or without a bullet:
 
-    - `cards` when the text mentions: stolen, lost card, pin
-    cards: stolen, lost card, pin
-    `queue` = `cards` if it is about a lost card
-    stolen, lost card -> `cards`
-    not `cards` when the text mentions: birthday card
-    Use `cards` for stolen cards, `billing` for invoices.
+    - `cats` when the text mentions: purring, litter box, meow
+    cats: purring, litter box, meow
+    `animal` = `cats` if it is about a purring pet
+    purring, litter box -> `cats`
+    not `cats` when the text mentions: cat food
+    Use `cats` for what purrs, `dogs` for what barks.
 
 What stands in a list is a rule; what a sentence says of a label is read like a description of it.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -50,7 +51,7 @@ class Hints(msgspec.Struct, frozen=True):
 
 
 def read_hints(text: str, field: str, labels: Sequence[str], others: Sequence[str] = ()) -> Hints:
-    """The hints for one field's labels in a text. Lines that name only one of the `others` fields are skipped."""
+    """The hints for one field's labels in a text, without the lines that name only `others` of the fields."""
     rules: dict[str, dict[Rule, None]] = {label: {} for label in labels}
     sentences: dict[str, list[str]] = {label: [] for label in labels}
     mention = _mention_pattern(labels)
@@ -71,13 +72,13 @@ def read_hints(text: str, field: str, labels: Sequence[str], others: Sequence[st
 
 
 def rule_strength(rules: Sequence[Rule], row: Sequence[str]) -> float:
-    """How strongly the rules of one label speak for it in a row's words, from -1 to 1; each further match adds less."""
+    """How strongly a label's rules speak for it in a row's words, -1 to 1; each further match adds less."""
     for_it = against = 0.0
     for rule in rules:
         if phrase_matches(rule.phrase, row):
             for_it += not rule.against
             against += rule.against
-    return (1.0 - _SATURATION**for_it) - (1.0 - _SATURATION**against)
+    return math.pow(_SATURATION, against) - math.pow(_SATURATION, for_it)
 
 
 def write_rule(label: str, phrases: Iterable[str], field: str = "") -> str:
@@ -87,7 +88,7 @@ def write_rule(label: str, phrases: Iterable[str], field: str = "") -> str:
 
 
 def read_rule_line(line: str) -> tuple[str, str, list[str]] | None:
-    """Field ("" where it names none), label and phrases of a line that `write_rule` wrote; None for any other."""
+    """Field ("" for none), label and phrases of a line that `write_rule` wrote; None for any other line."""
     match = _OWN_LINE.fullmatch(line.strip())
     return (match[1] or "", match[2], [part.strip() for part in match[3].split(",")]) if match else None
 
@@ -95,7 +96,7 @@ def read_rule_line(line: str) -> tuple[str, str, list[str]] | None:
 def _evidence(
     body: str, mention: re.Pattern[str], names: Mapping[str, str]
 ) -> Iterator[tuple[str, str, bool]]:
-    """For each label that the line mentions: the label, the words that go with it, whether they speak against it."""
+    """Each label that the line mentions, the words that go with it, and whether they speak against it."""
     mentions = [match for match in mention.finditer(body) if _counts(match, body)]
     for index, match in enumerate(mentions):
         label = names[_folded(match["marked"] or match["bare"])]
@@ -111,7 +112,7 @@ def _evidence(
 
 
 def _counts(match: re.Match[str], body: str) -> bool:
-    """A label counts where it is marked as one, or begins the line and a separator follows, or an arrow precedes."""
+    """A label counts where it is marked, where it begins the line before a separator, or behind an arrow."""
     if match["marked"]:
         return True
     if match.start() == 0:
@@ -140,6 +141,8 @@ def phrase_matches(phrase: Sequence[str], row: Sequence[str]) -> bool:
 def _same_stem(one: str, other: str) -> bool:
     if one == other:
         return True
+    if one[0] != other[0]:
+        return False
     needed = max(_SHORTEST_STEM, _STEM_SHARE * max(len(one), len(other)))
     shared = 0
     for left, right in zip(one, other, strict=False):

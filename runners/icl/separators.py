@@ -25,7 +25,7 @@ _CAPITALIZED = re.compile(r"(?<![.!?:\n])[ \t]([^\W\d_a-zß-öø-ÿ]\w+)")
 
 
 class _Count(msgspec.Struct):
-    """In how many examples of a label, and of the others, a phrase stands; wrongly answered examples weigh more."""
+    """The weight of a label's examples with a phrase, that of the others, and the number of the former."""
 
     own: float = 0.0
     others: float = 0.0
@@ -37,9 +37,10 @@ def separators(
 ) -> dict[str, list[tuple[float, Phrase]]]:
     """For each expected label of the field, phrases that speak for it, best first.
 
-    The score is the log-odds of standing in an example of the label rather than of another one, times how much the
-    words may say. Phrases have at most three words, none with digits, and stand in two examples at least; where a
-    label has few examples one will do for a plain long word, but not for a name. Words in `common` do not count.
+    The score is the log-odds of standing in an example of the label rather than of another one, times how
+    much the words may say. Phrases have at most three words, none with digits, and stand in two examples at
+    least; where a label has few examples one will do for a plain long word, but not for a name. Words in
+    `common` do not count.
     """
     judged = [each for each in examples if field in each.expected]
     phrases = [_phrases(each.text) for each in judged]
@@ -81,7 +82,7 @@ def _score(phrase: Phrase, count: _Count, totals: tuple[float, float]) -> float:
 
 
 def _is_plain(phrase: Phrase, support: int, names: Collection[str], ignored: Collection[str]) -> bool:
-    """Whether a phrase may go into an instruction: says something, and is no name, number or accident of one row."""
+    """Whether a phrase may go into an instruction: it says something, and is no name, number or accident."""
     content = [word for word in phrase if word_weight(word) >= _LEAST_WEIGHT and word not in ignored]
     if not content or any(any(map(str.isdigit, word)) for word in phrase):
         return False

@@ -39,7 +39,10 @@ _UNBOUNDED = 1000
 
 
 class Teacher(msgspec.Struct, frozen=True):
-    """Makes the estimators of one output field. `subject` is the field's name and description, `hints` its rules."""
+    """Makes the estimators of one output field.
+
+    `hints` are what the instructions say about its labels, `subject` is its name and description.
+    """
 
     lessons: Lessons
     hints: Hints
@@ -120,7 +123,7 @@ class Teacher(msgspec.Struct, frozen=True):
     def _copy(
         self, leaf: Leaf, values: Values, rewrites: Sequence[Rewrite] | None
     ) -> tuple[Copy, float] | None:
-        """A copier, and the share of the demos' values that it can account for; None without any."""
+        """A copier, and the share of the demos' values that it can explain; None without any."""
         wanted = [
             index for index, value in enumerate(values) if value is not None and value is not msgspec.UNSET
         ]
@@ -154,7 +157,7 @@ class Teacher(msgspec.Struct, frozen=True):
             ]
             if sum(map(bool, places)) > sum(map(bool, best[1])):
                 best = rewrite, places
-            if all(best[1]):
+            if best[1] and all(best[1]):
                 break
         return best
 
@@ -201,7 +204,7 @@ class Teacher(msgspec.Struct, frozen=True):
         return CopySeveral(copier, rewrite, self._threshold(copier, shown), low, high)
 
     def _threshold(self, copier: Copier, shown: Mapping[int, frozenset[Place]]) -> float:
-        """Half-way between what right spans score and what the best wrong one does, in the middle of the demos."""
+        """Half-way between the median score of right spans and that of the best wrong ones."""
         right: list[float] = []
         wrong: list[float] = []
         for index in sorted(shown):

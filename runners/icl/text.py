@@ -21,15 +21,15 @@ def words(text: str) -> list[str]:
 
 
 def name_words(name: str) -> list[str]:
-    """The words of an identifier: `lostCard`, `lost_card` and `lost-card` are two words each."""
+    """The words of an identifier: `houseCat`, `house_cat` and `house-cat` are two words each."""
     return words(_CAMEL.sub(" ", name))
 
 
 def word_weight(word: str, known: Collection[str] = ()) -> float:
     """How much a word may say, 0 to 1.
 
-    Frequent words are short in every language (Zipf, "The Psycho-Biology of Language", 1935), so length stands in for
-    the frequency list that the learner does not have. Words in `known` count in full.
+    Frequent words are short in every language (Zipf, "The Psycho-Biology of Language", 1935), so length
+    stands in for the frequency list that the learner does not have. Words in `known` count in full.
     """
     if word in known:
         return 1.0
@@ -37,10 +37,10 @@ def word_weight(word: str, known: Collection[str] = ()) -> float:
 
 
 def features(text: str, known: Collection[str] = ()) -> dict[str, float]:
-    """Weighted counts of a text's words (`w…`), neighbouring pairs (`p…`) and character runs inside words (`r…`).
+    """Weighted counts of a text's words (`w…`), neighbouring pairs (`p…`) and character runs (`r…`).
 
-    Runs let `cards` meet `card`, and an inflected or compound word its stem, in any language. Digits are alike in
-    runs, so that numbers meet numbers of the same length.
+    Runs let `cats` meet `cat`, and an inflected or compound word its stem, in any language. Digits are alike
+    in runs, so that numbers meet numbers of the same length.
     """
     counts: dict[str, float] = {}
     found = words(text)

@@ -69,7 +69,7 @@ _LISTED = re.compile(r"list of (\w+?)s\b|list, each item: (.*)", re.DOTALL)
 
 
 def read_type(words: str) -> Node:
-    """The type that a field's words state, such as `integer from 1 to 5`; text where they say nothing known."""
+    """The type that a field's words state, such as `integer from 1 to 5`; text for unknown words."""
     words = words.strip().removesuffix(", as JSON")
     listed = _LISTED.match(words)
     if words == "list" or words.startswith("list, ") or listed:

@@ -21,8 +21,8 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 class EmbeddedIcl:
     """Answers from the request alone: messages, temperature and rollout; a pure function of them.
 
-    What the messages before the row teach is kept for the `prefixes` most recent prompts, since thousands of rows share
-    one. A token is a run of letters, digits and underscores, or a single other mark.
+    What the messages before the row teach is kept for the `prefixes` most recent prompts, since thousands of
+    rows share one. A token is a run of letters, digits and underscores, or a single other mark.
     """
 
     def __init__(self, prefixes: int = 32) -> None:

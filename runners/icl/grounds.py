@@ -1,4 +1,4 @@
-"""What a reasoning field gets: an honest line about what was weighed."""
+"""What a reasoning field gets: an honest line about the grounds of the other values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = frozenset(
 _SHOWN = 3
 
 
-def is_account(wanted: Wanted, prompt: Prompt) -> bool:
+def is_grounds(wanted: Wanted, prompt: Prompt) -> bool:
     """Whether a text field asks for the way to the answer rather than for an answer.
 
     By its name, or because other fields follow it and its description asks for steps.
@@ -26,7 +26,7 @@ def is_account(wanted: Wanted, prompt: Prompt) -> bool:
     return wanted.name.casefold() in _NAMES or "step by step" in wanted.description.casefold()
 
 
-def account_of(case: Case, lessons: Lessons, estimators: Mapping[str, Estimator]) -> str:
+def grounds_of(case: Case, lessons: Lessons, estimators: Mapping[str, Estimator]) -> str:
     """One line: the nearest demos with their values, and how the choices came out."""
     near = [index for index in case.nearest(_SHOWN) if case.similarities[index] > 0]
     parts: list[str] = []
