@@ -66,8 +66,9 @@ def parameters(cls: type[Any], prefix: str, definitions: dict[str, Schema]) -> S
     if not schema.get("required"):
         schema["type"] = ["object", "null"]
         schema.pop("required", None)
-    shown = schema.get("required") or list(schema["properties"])[:1]
-    schema["examples"] = [{name: schema["properties"][name]["examples"][0] for name in shown}]
+    known = {name: one["examples"][0] for name, one in schema["properties"].items() if one.get("examples")}
+    shown = schema.get("required") or list(known)[:1]
+    schema["examples"] = [{name: known[name] for name in shown if name in known}]
     return schema
 
 
@@ -93,9 +94,14 @@ def _tidy(schema: Any) -> Any:
 
 
 def _merged_options(schema: Schema) -> Schema:
-    """`anyOf` of bare types is a list of types: errors about it say what was expected."""
+    """`anyOf` of bare types is a list of types, of words and null a list of words: errors say what was expected."""
     options = schema.get("anyOf")
-    if not isinstance(options, list) or any(not isinstance(one.get("type"), str) for one in options):
+    if not isinstance(options, list):
+        return schema
+    words = [one for one in options if one != {"type": "null"}]
+    if len(words) == 1 and words[0].keys() == {"enum"} and len(options) == 2:
+        return {**{key: value for key, value in schema.items() if key != "anyOf"}, "enum": [*words[0]["enum"], None]}
+    if any(not isinstance(one.get("type"), str) for one in options):
         return schema
     keywords = [one for one in options if one.keys() - {"type"}]
     if len(keywords) > 1 or any("enum" in one for one in keywords):

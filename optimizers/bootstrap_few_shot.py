@@ -74,6 +74,7 @@ class BootstrapFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     async def optimize(self, search: Search) -> None:
         """Collect passes in the order of the training rows, then try the one candidate."""
+        await search.begin()
         teacher = Teacher(
             search,
             max_labeled_demos=self.max_labeled_demos,

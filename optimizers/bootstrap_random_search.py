@@ -59,6 +59,7 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
     async def optimize(self, search: Search) -> None:
         """Start, labelled demos, plain bootstrap, then the random sets."""
+        await search.begin()
         await search.try_all([(labeled_candidate(search, self.max_labeled_demos), "labelled demos")])
         if self._enough(search):
             return

@@ -46,7 +46,6 @@ async def optimize(session: Session, optimizer: Optimizer, *, skip_metric_check:
     search = _search(session, trials, candidates)
     session.effects.ledger.reserve("test", _test_estimate(session))
     session.progress.phase("search", None)
-    await search.begin()
     await optimizer.optimize(search)
     session.effects.ledger.release("test")
     for log in (trials, candidates):
@@ -82,9 +81,9 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
     data, winner = session.dataset, search.best()
     start = search.trials[0] if search.trials else winner
     rows_log = session.directory.appending("rows.jsonl")
-    dev = _dev_figures(session, start, winner)
+    dev = _dev_figures(session, search, start, winner)
     test: SplitSummary | None = None
-    shown = tuple(zip(winner.records, data.dev, strict=True)) if winner.records else ()
+    shown = tuple(zip(winner.records, search.dev, strict=True)) if winner.records else ()
     if data.test:
         session.progress.phase("test", len(data.test))
         before, after = await _test(session, start, winner)
@@ -152,10 +151,10 @@ def _test_estimate(session: Session) -> dict[str, Amount]:
     return scaled(session.evaluator.nominal_estimate(arm, test), 2 * len(test)) if test else {}
 
 
-def _dev_figures(session: Session, start: Trial, winner: Trial) -> SplitSummary | None:
+def _dev_figures(session: Session, search: Search, start: Trial, winner: Trial) -> SplitSummary | None:
     if not winner.records:
         return None
-    return _pair(session, start.records, winner.records, session.dataset.dev)
+    return _pair(session, start.records, winner.records, search.dev)
 
 
 def _pair(

@@ -35,6 +35,7 @@ class LabeledFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     async def optimize(self, search: Search) -> None:
         """Try the one candidate."""
+        await search.begin()
         await search.try_all([(labeled_candidate(search, self.k, sample=self.sample), f"{self.k} labelled demos")])
 
 

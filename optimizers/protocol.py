@@ -40,5 +40,5 @@ class Optimizer(Protocol):
         ...
 
     async def optimize(self, search: Search) -> None:
-        """Try candidates on `search`, which has tried the start, remembers the best and knows when to stop."""
+        """Try candidates on `search`, the start first; it remembers the best and knows when to stop."""
         ...

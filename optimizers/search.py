@@ -143,6 +143,19 @@ class Search:
             room -= len(rows)
         return list(await self.evaluator.evaluate_pairs(pairs)) if pairs else []
 
+    def affordable_rows(self, wanted: int, *, role: Role = "task") -> int:
+        """How many program runs the budget holds, of so many that are wanted, at what one is expected to cost."""
+        arm = Arm(compiled=self.program.compile(self.start), role=role)
+        per_row = self.evaluator.row_estimate(arm, self.train)
+        return self.evaluator.effects.ledger.largest(per_row, wanted)
+
+    def choose_on(self, rows: int) -> None:
+        """Choose on the first rows of dev alone, where the budget does not hold passes over all of it.
+
+        Dev is in the order of a hash, so its beginning is a fair sample. Before `begin`.
+        """
+        self.dev = self.dev[: max(1, rows)]
+
     def may_go_on(self, label: str) -> bool:
         """False once the clock or a stop file ended the search, or the budget did."""
         if self.stop_reason != "finished":

@@ -160,7 +160,7 @@ class Workplace:
             subprocess.Popen(
                 [sys.executable, "-m", "promptc.cli.main", *map(str, arguments)],
                 cwd=self.folder,
-                env=self.environment | {"PYTHONDONTWRITEBYTECODE": "1"} | environment,
+                env=self.environment | environment | ({"PYTHONDONTWRITEBYTECODE": "1"} if limits else {}),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -1,0 +1,150 @@
+"""Sends proposals out as one phase, and counts what came back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from promptc.optimizers.proposal import (
+    Ask,
+    Proposal,
+    Shown,
+    problem_of,
+    proposal_inputs,
+    proposal_signature,
+)
+from promptc.optimizers.search import Search
+from promptc.runners.candidate import Candidate
+from promptc.runners.failures import RowFailed
+from promptc.runners.formats.chat import Chat
+from promptc.runners.ledger import Amount
+from promptc.runners.phase import Job, Lane
+from promptc.runners.program import EXPECTED_REPLY_TOKENS, Asked, Predictor, Speaker
+from promptc.spec.errors import Untrusted
+
+MOST_FAILURES = 10
+"""Failed proposals in a row after which the search stops: the proposer does not do what it is asked."""
+LONGEST_INSTRUCTION = 12_000
+"""Characters. Prompts that only grow are the peers' known fault."""
+
+PROPOSER = "proposer"
+
+
+class Proposer:
+    """Asks for instructions. `rejected` counts broken contracts by reason, `failed` replies that never came."""
+
+    def __init__(self, search: Search, *, max_characters: int = LONGEST_INSTRUCTION) -> None:
+        self._search = search
+        self._max_characters = max_characters
+        self._format = Chat()
+        self._in_a_row = 0
+        self.rejected: dict[str, int] = {}
+        self.failed = 0
+        self.asked = 0
+
+    def affordable(self, wanted: int) -> int:
+        """How many of so many proposals the budget holds."""
+        ledger = self._search.evaluator.effects.ledger
+        return ledger.largest({PROPOSER: self._one()}, wanted)
+
+    async def propose(self, asks: Sequence[Ask]) -> list[Proposal]:
+        """The proposals that keep their contract, in the order of the asks; those that the budget holds.
+
+        Raises Untrusted after ten failures in a row, with what was said last.
+        """
+        asks = asks[: self.affordable(len(asks))]
+        if not asks or not self._search.may_go_on("proposals"):
+            return []
+        effects = self._search.evaluator.effects
+        worst = Amount(1 + self._search.program.spec.run.format_retries) * len(asks)
+        phase = effects.phase(_digest(asks), {PROPOSER: worst if not effects.ledger.counts_tokens else _UNBOUNDED})
+        results: list[Proposal | None] = [None] * len(asks)
+        await phase.run([self._job(ask) for ask in asks], results.__setitem__)
+        found = [result for result in results if result is not None]
+        self.asked += len(found)
+        for proposal in found:
+            self._count(proposal)
+        return [proposal for proposal in found if not proposal.problem]
+
+    def candidate(self, base: Candidate, proposal: Proposal) -> Candidate:
+        """The base with the proposed instruction."""
+        name = proposal.ask.predictor
+        texts = msgspec.structs.replace(base.predictors[name], instructions=proposal.instruction)
+        return base.with_predictor(name, texts)
+
+    def keep(self, predictor: Predictor) -> tuple[str, ...]:
+        """The sentences that stand verbatim in every instruction of this predictor."""
+        return next(step.keep for step in self._search.program.steps if step.name == predictor.step)
+
+    def _job(self, ask: Ask) -> Job[Proposal]:
+        predictor = self._search.program.predictors[ask.predictor]
+        keep = self.keep(predictor)
+        signature = proposal_signature(ask)
+        speaker = Speaker(
+            predictor=msgspec.structs.replace(
+                predictor, name=PROPOSER, signature=signature, format=self._format, model=PROPOSER
+            ),
+            signature=signature,
+            prefix=self._format.prefix(signature, ()),
+            params={},
+        )
+        inputs = proposal_inputs(ask, predictor, keep)
+
+        async def job(lane: Lane) -> Proposal:
+            asked = Asked(
+                lane=lane,
+                speaker=speaker,
+                model=PROPOSER,
+                role=PROPOSER,
+                rollout=ask.rollout,
+                format_retries=self._search.program.spec.run.format_retries,
+            )
+            try:
+                outputs, _, _ = await asked.outputs(inputs)
+            except RowFailed as error:
+                return Proposal(ask=ask, instruction="", problem=f"no reply: {error.failure.message}")
+            text = str(outputs["instruction"]).strip()
+            rows: Sequence[Shown] = ask.examples
+            problem = problem_of(text, ask, keep=keep, rows=rows, max_characters=self._max_characters)
+            return Proposal(ask=ask, instruction=text, problem=problem)
+
+        return job
+
+    def _count(self, proposal: Proposal) -> None:
+        if not proposal.problem:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        if proposal.problem.startswith("no reply"):
+            self.failed += 1
+        else:
+            reason = proposal.problem.split(":")[0]
+            self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        if self._in_a_row >= MOST_FAILURES:
+            said = proposal.instruction[:300] or "nothing"
+            raise Untrusted(
+                f"{MOST_FAILURES} proposals in a row failed, the last because {proposal.problem}",
+                f"the proposer said: {said}",
+            )
+
+    def _one(self) -> Amount:
+        seen = self._search.evaluator.effects.ledger.mean_call(PROPOSER)
+        if seen is not None:
+            return seen
+        tokens_in = LONGEST_INSTRUCTION // 4
+        dollars = self._search.evaluator.effects.dollars(PROPOSER, tokens_in, EXPECTED_REPLY_TOKENS)
+        return Amount(1, tokens_in + EXPECTED_REPLY_TOKENS, dollars)
+
+
+_UNBOUNDED = Amount(float("inf"), float("inf"), float("inf"))
+
+
+def _digest(asks: Sequence[Ask]) -> str:
+    whole = hashlib.blake2b(digest_size=8)
+    for ask in asks:
+        whole.update(repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history)).encode())
+        for one in ask.examples:
+            whole.update(f"{one.row.id}\t{one.feedback}\n".encode())
+    return whole.hexdigest()
