@@ -95,7 +95,7 @@ def _ask(question: str, default: str, read: Callable[[str], Any]) -> Any:
             raise click.UsageError(f"{error.message}{f'; {error.hint}' if error.hint else ''}") from None
 
     # polars, which has read the data, lets reads go on after SIGINT: Ctrl-C would wait for Enter.
-    _ = signal
+    signal.siginterrupt(signal.SIGINT, True)
     return click.prompt(
         question, default=default, err=True, value_proc=value, show_default=bool(default) and _shown(default)
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from promptc.optimizers.registry import OPTIMIZERS
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.metrics.registry import METRICS
@@ -94,13 +95,16 @@ def _tidy(schema: Any) -> Any:
 
 
 def _merged_options(schema: Schema) -> Schema:
-    """`anyOf` of bare types is a list of types, of words and null a list of words: errors say what was expected."""
+    """`anyOf` of bare types is a list of types, of words and null a list of words: for better errors."""
     options = schema.get("anyOf")
     if not isinstance(options, list):
         return schema
     words = [one for one in options if one != {"type": "null"}]
     if len(words) == 1 and words[0].keys() == {"enum"} and len(options) == 2:
-        return {**{key: value for key, value in schema.items() if key != "anyOf"}, "enum": [*words[0]["enum"], None]}
+        return {
+            **{key: value for key, value in schema.items() if key != "anyOf"},
+            "enum": [*words[0]["enum"], None],
+        }
     if any(not isinstance(one.get("type"), str) for one in options):
         return schema
     keywords = [one for one in options if one.keys() - {"type"}]

@@ -85,7 +85,7 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
     test: SplitSummary | None = None
     shown = tuple(zip(winner.records, search.dev, strict=True)) if winner.records else ()
     if data.test:
-        session.progress.phase("test", len(data.test))
+        session.progress.phase("test", len(data.test) * len(_distinct(start, winner)))
         before, after = await _test(session, start, winner)
         test = _pair(session, before, after, data.test)
         _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)

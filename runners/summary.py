@@ -105,7 +105,7 @@ class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """summary.json: everything that a run found out, the same on every replay.
 
     `exit_code` is the highest-ranking of `verdicts`. `splits` stand at the top level of the JSON (`train`, `dev`,

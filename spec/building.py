@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import msgspec
+
 from promptc.spec.diagnostics import Findings
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
 from promptc.spec.files import Folder

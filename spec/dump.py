@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import yaml
+
 from promptc.spec.model import Spec
 from promptc.spec.scalars import resolve
 

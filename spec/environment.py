@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+
 from promptc.spec.diagnostics import Findings, looks_like_key
 from promptc.spec.nodes import Node, Path, children, dotted, walk
 from promptc.spec.suggest import closest
@@ -148,6 +149,6 @@ def _check_credential(path: Path, node: Node, findings: Findings) -> None:
             "a credential is written out here",
             node.position,
             path=dotted(path),
-            hint=f"write ${{env:{name}}} and set that variable; replace the credential, it may be known by now",
+            hint=f"write ${{env:{name}}} and set that variable; replace the credential: it may be known",
             secret=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+
 from promptc.spec.diagnostics import Findings
 from promptc.spec.files import FileRefused, Folder, digest
 from promptc.spec.nodes import Node

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import msgspec
+
 from promptc.spec.suggest import closest
 
 MAX_BYTES = 16 * 1024 * 1024

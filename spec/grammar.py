@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
 from promptc.spec import grammar_sections as sections
 from promptc.spec.grammar_types import (
     Schema,
@@ -111,7 +112,12 @@ def with_own_keys(kind: str, schema: Schema) -> Schema:
 def metric_keys() -> dict[str, Schema]:
     """What every entry under `metrics:` takes besides the metric's own parameters."""
     return {
-        "name": text("What the figure is called.", "queue_right", pattern=sections.NAME, **{"$comment": sections.NAME_IN_WORDS}),
+        "name": text(
+            "What the figure is called.",
+            "queue_right",
+            pattern=sections.NAME,
+            **{"$comment": sections.NAME_IN_WORDS},
+        ),
         "weight": number("Its weight in the score; 0 is reported only.", 3, minimum=0),
         "negate": flag("Count 1 minus the score."),
         "field": text("The output field that is judged.", "queue", minLength=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
 from promptc.spec.diagnostics import Findings, Position
 from promptc.spec.files import FileRefused, Folder, digest
 from promptc.spec.nodes import Node, Path, children, dotted
@@ -14,8 +15,9 @@ PLUGINS = ("module", "format", "optimizer", "metrics")
 
 
 class Includer:
-    """Reads what a spec includes. `files` collects the digest of every file that was read, `failed` the paths of
-    what could not be.
+    """Reads what a spec includes.
+
+    `files` collects the digest of every file that was read, `failed` the paths of what could not be.
     """
 
     def __init__(self, folder: Folder, findings: Findings) -> None:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path as FilePath
 
 import msgspec
+
 from promptc.spec.building import Parts
 from promptc.spec.check import check_spec
 from promptc.spec.diagnostics import Diagnostic, Findings, Position, arrange

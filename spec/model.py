@@ -10,6 +10,7 @@ import hashlib
 from typing import Any, Literal
 
 import msgspec
+
 from promptc.spec.diagnostics import Position
 from promptc.spec.fields import Field, Signature
 from promptc.spec.plugin import Plugin

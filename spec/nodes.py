@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
 from promptc.spec.diagnostics import Position
 
 Path = tuple[str | int, ...]

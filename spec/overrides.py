@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
 from promptc.spec.nodes import Node, Path, split_dotted
 from promptc.spec.tree import parse

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+
 from promptc.spec.building import Parts, Scope
 from promptc.spec.diagnostics import Findings
 from promptc.spec.fields import Field, Signature

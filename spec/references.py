@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from promptc.spec.diagnostics import Position
 from promptc.spec.files import FileRefused, Folder, digest
 from promptc.spec.nodes import Node, plain

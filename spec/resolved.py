@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import msgspec
+
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Budget, Check, DataSource, MetricUse, Model, Spec, Step
 from promptc.spec.plugin import Plugin

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import yaml
+
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
 from promptc.spec.nodes import Document, Node
 from promptc.spec.scalars import resolve

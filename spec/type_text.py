@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
 from promptc.spec.suggest import closest, did_you_mean
 
 Schema = dict[str, Any]

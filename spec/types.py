@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import msgspec
+
 from promptc.spec.diagnostics import Findings
 from promptc.spec.fields import Field
 from promptc.spec.nodes import Node, Path, dotted, plain

@@ -1,10 +1,12 @@
-"""Expressions are closed and bounded: what they can say, what they refuse, and that no attack gets anywhere."""
+"""Expressions are closed and bounded: what they say, what they refuse, that no attack gets anywhere."""
 
+import contextlib
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptc.spec.expression_shape import MAX_WORK, Size, inspect, measure, work
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
 from promptc.spec.gates import parse_gate
@@ -128,7 +130,9 @@ def test_nothing_is_printed_when_an_evaluation_fails(capfd):
 
 
 def test_names_and_paths_are_known_before_evaluation():
-    expression = compile_expression("args.context.exists(p, p.contains(self.answer.x)) && first(b, c[d].e) == null")
+    expression = compile_expression(
+        "args.context.exists(p, p.contains(self.answer.x)) && first(b, c[d].e) == null"
+    )
     assert expression.roots == {"args", "self", "b", "c", "d"}
     assert [reference.names for reference in expression.references] == [
         ("args", "context"),
@@ -193,10 +197,20 @@ ATTACKS = {
     "comparing shared lists": "[l]" + ".map(a, [a, a])" * 7 + " == [l]" + ".map(a, [a, a])",
     "nested loops": "l.all(a, l.all(b, l.all(c, a + b + c >= 0)))",
     "four loops": "l.all(a, l.all(b, l.all(c, l.all(d, true))))",
-    "loops over sums": "l.all(a, (" + "+".join(["l"] * 200) + ").all(b, (" + "+".join(["l"] * 200) + ").all(c, true)))",
+    "loops over sums": "l.all(a, ("
+    + "+".join(["l"] * 200)
+    + ").all(b, ("
+    + "+".join(["l"] * 200)
+    + ").all(c, true)))",
     "loops over products": "m.map(a, a.map(b, m.map(c, c)))",
     "quadratic map": "l.map(a, l)",
-    "loops over literals": "[" + ",".join("1" * 250) + "].map(x, [" + ",".join("1" * 250) + "].map(y, [" + ",".join("1" * 250) + "]))",
+    "loops over literals": "["
+    + ",".join("1" * 250)
+    + "].map(x, ["
+    + ",".join("1" * 250)
+    + "].map(y, ["
+    + ",".join("1" * 250)
+    + "]))",
     "backtracking": "s.matches('(a+)+$')",
     "nested repeats": "s.matches('((a{1,100}){1,100}){1,100}b')",
     "long repeat": "s.matches('(?:a?){900}a{900}b')",
@@ -218,18 +232,19 @@ ATTACKS = {
     "endless duration": "duration('99999999999999999999h')",
     "surrogate": "'\\\\ud800'",
     "null byte": "'\\x00' + s",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
 def test_no_attack_reaches_python_or_runs_for_long(text):
     start = time.monotonic()
+    value, refused = None, ""
     try:
         value = compile_expression(text).evaluate(BIG)
     except ExpressionError as error:
-        assert error.message
-    else:
-        assert is_plain(value)
+        refused = error.message
+    assert is_plain(value)
+    assert refused or value is not None
     assert time.monotonic() - start < 5
 
 
@@ -286,10 +301,8 @@ def test_the_bound_on_work_holds(text):
         measure(variables[name], size)
     units = work(inspect(text), size)
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(ExpressionError):
         expression.evaluate(variables)
-    except ExpressionError:
-        pass
     assert time.perf_counter() - start < 0.2 + 2e-6 * min(units, MAX_WORK)
 
 
@@ -335,9 +348,12 @@ def test_a_wrong_gate_says_what_and_where(text, offset, message, hint):
 
 @given(st.text(alphabet="test.score \"<>=!0123456789%-e'", max_size=40))
 def test_any_text_is_a_gate_or_an_error_with_a_place(text):
+    gate, refused = None, None
     try:
         gate = parse_gate(text)
     except TypeTextError as error:
-        assert 0 <= error.offset <= len(text)
+        refused = error
+    if gate is None:
+        assert 0 <= refused.offset <= len(text)
     else:
         assert gate.path

@@ -82,6 +82,19 @@ def test_every_type_gets_a_valid_value_in_the_requested_format(
     assert found["code"] == "QX123"
 
 
+@by_format
+@pytest.mark.parametrize(
+    "note",
+    ["", " ", "[" * 50_000, '{"a": ' * 5_000, "9" * 6_000, "1e999", "\u0000\ud7ff", "`" * 999, "x" * 30_000],
+    ids=["empty", "blank", "brackets", "braces", "digits", "exponent", "controls", "backticks", "one word"],
+)
+def test_hostile_rows_get_a_valid_answer_too(form: Format, note: str) -> None:
+    outputs = tuple(field for field in MIXED.outputs if field.name != "code")
+    signature = msgspec.structs.replace(MIXED, outputs=outputs)
+    (found,) = answers(signature, [Demo(inputs=NOTE, outputs=FULL)] * 3, [{"note": note, "tags": []}], form)
+    assert list(found) == [field.name for field in outputs]
+
+
 def test_a_reasoning_field_says_what_was_weighed() -> None:
     it = world(9, labels=3)
     rows = it.rows(random.Random(9), 30)

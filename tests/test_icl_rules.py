@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icl_world import Row, accuracy, answers, by_format, label_signature, reply, world
 
+from promptc.runners.candidate import Demo
 from promptc.runners.formats.chat import Chat
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format
@@ -46,6 +47,15 @@ def test_a_rule_can_speak_against_a_label() -> None:
     assert answers(label_signature(labels, against, labels), [], [{"note": "a zorbel"}]) == [
         {"kind": "trunks"}
     ]
+
+
+def test_rules_speak_for_true_and_false_too() -> None:
+    sure = Field(name="sure", schema={"type": "boolean"})
+    rules = "- `false` when the text mentions: zorbel\n- `true` when the text mentions: mopplet"
+    signature = Signature(inputs=(Field(name="note"),), outputs=(sure,), instructions=rules)
+    found = answers(signature, [], [{"note": "a zorbel"}, {"note": "a mopplet"}])
+
+    assert [each["sure"] for each in found] == [False, True]
 
 
 def test_a_rule_for_another_field_does_not_count() -> None:
@@ -172,6 +182,16 @@ def test_without_labels_in_the_examples_the_instruction_comes_back_as_it_is() ->
     assert proposed("Find the price.", blocks) == "Find the price."
 
 
+def test_an_output_called_instructions_is_no_proposal_without_anything_to_make_it_from() -> None:
+    fields = (Field(name="note"),)
+    signature = Signature(inputs=fields, outputs=(Field(name="cooking_instructions"),))
+    demos = [
+        Demo(inputs={"note": f"do <{word}> now"}, outputs={"cooking_instructions": word}) for word in "abcd"
+    ]
+
+    assert answers(signature, demos, [{"note": "do <stir> now"}]) == [{"cooking_instructions": "stir"}]
+
+
 EXAMPLE_SHAPES = {
     "lines": "### Example 1\nnote: a zorbel fell\nkind (expected): plonks\nkind (given): trunks",
     "other order": "Example 1\nkind (given): trunks\nkind (expected): plonks\nnote: a zorbel fell",
@@ -181,7 +201,7 @@ EXAMPLE_SHAPES = {
     ),
     "json": '[{"inputs": {"note": "a zorbel fell"}, "expected": {"kind": "plonks"}, "got": {"kind": "x"}}]',
     "json lines": '{"note": "a zorbel fell", "kind": {"expected": "plonks", "given": "trunks"}}\n',
-    "fenced json": '```json\n{"note": "a zorbel fell", "expected_kind": "plonks", "predicted": "trunks"}\n```',
+    "fenced json": '```json\n{"note": "a zorbel fell", "expected_kind": "plonks", "got": "trunks"}\n```',
     "feedback alone": "## 1\nnote: a zorbel fell\nkind: trunks\nfeedback: expected `plonks`, got `trunks`",
 }
 

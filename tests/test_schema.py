@@ -6,28 +6,99 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+
 from promptc.cli.schema import COMMITTED, REGISTRIES, assemble, parameters, serialize
 from promptc.runners.plugins import load_class
 from promptc.spec import grammar, load
 
-TOP_LEVEL = (
-    "version extends name description models data fields signature pipeline inputs outputs retrievers tools "
-    "instructions demos keep freeze module format model assert metrics objective slices optimizer tune budget "
-    "gates sweep run promote"
-).split()
-STEP = (
-    "step fields signature module retrieve k filter python set loop program instructions demos keep freeze format "
-    "model assert when foreach on_error inputs"
-).split()
-RUN = (
-    "seed concurrency timeout retries format_retries repeat pass_rule max_unscored cache journal record runner"
-).split()
-MODEL = (
-    "model api_base api_key api_key_command headers transport timeout price limits params on_unsupported batch"
-).split()
-DATA = "path train dev test rows id cluster on_error split".split()
-SPLIT = "train dev test seed stratify group folds".split()
-METRIC = "name weight negate field expected when model".split()
+TOP_LEVEL = [
+    "version",
+    "extends",
+    "name",
+    "description",
+    "models",
+    "data",
+    "fields",
+    "signature",
+    "pipeline",
+    "inputs",
+    "outputs",
+    "retrievers",
+    "tools",
+    "instructions",
+    "demos",
+    "keep",
+    "freeze",
+    "module",
+    "format",
+    "model",
+    "assert",
+    "metrics",
+    "objective",
+    "slices",
+    "optimizer",
+    "tune",
+    "budget",
+    "gates",
+    "sweep",
+    "run",
+    "promote",
+]
+STEP = [
+    "step",
+    "fields",
+    "signature",
+    "module",
+    "retrieve",
+    "k",
+    "filter",
+    "python",
+    "set",
+    "loop",
+    "program",
+    "instructions",
+    "demos",
+    "keep",
+    "freeze",
+    "format",
+    "model",
+    "assert",
+    "when",
+    "foreach",
+    "on_error",
+    "inputs",
+]
+RUN = [
+    "seed",
+    "concurrency",
+    "timeout",
+    "retries",
+    "format_retries",
+    "repeat",
+    "pass_rule",
+    "max_unscored",
+    "cache",
+    "journal",
+    "record",
+    "runner",
+]
+MODEL = [
+    "model",
+    "api_base",
+    "api_key",
+    "api_key_command",
+    "headers",
+    "transport",
+    "timeout",
+    "price",
+    "limits",
+    "params",
+    "on_unsupported",
+    "batch",
+]
+DATA = ["path", "train", "dev", "test", "rows", "id", "cluster", "on_error", "split"]
+SPLIT = ["train", "dev", "test", "seed", "stratify", "group", "folds"]
+METRIC = ["name", "weight", "negate", "field", "expected", "when", "model"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +126,11 @@ def test_every_key_of_the_grammar_has_its_place(schema):
     assert set(top["data"]["properties"]) == set(DATA)
     assert set(top["data"]["properties"]["split"]["properties"]) == set(SPLIT)
     assert set(top["budget"]["properties"]) == {"calls", "tokens", "usd", "minutes", "roles"}
-    assert set(definitions["model"]["properties"]["price"]["properties"]) == {"input", "cached_input", "output"}
+    assert set(definitions["model"]["properties"]["price"]["properties"]) == {
+        "input",
+        "cached_input",
+        "output",
+    }
     assert set(definitions["model"]["properties"]["limits"]["properties"]) == {"rpm", "tpm", "concurrency"}
 
 
@@ -108,7 +183,11 @@ def test_every_example_is_what_its_key_takes(schema):
 def test_errors_name_the_exact_path(schema):
     spec = {
         "version": 1,
-        "metrics": ["exact_match", {"numeric": {"tolerance": "x"}}, {"all": {"metrics": [{"f1": {"feild": 1}}]}}],
+        "metrics": [
+            "exact_match",
+            {"numeric": {"tolerance": "x"}},
+            {"all": {"metrics": [{"f1": {"feild": 1}}]}},
+        ],
         "optimizer": {"bootstrap_few_shot": {"max_rounds": "x"}},
         "fields": {"inputs": {"a": {"items": {"minLength": -1}}}, "outputs": {"b": {}}},
     }
@@ -176,5 +255,7 @@ def test_nothing_heavy_is_loaded_to_read_a_spec():
         "print([name for name in ('litellm', 'polars', 'aiohttp', 'scipy', 'cel', 'rich', 'promptc.runners',"
         " 'promptc.cli', 'promptc.optimizers') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
     assert done.stdout == "[]\n"

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptc.spec.check import check_spec
 from promptc.spec.diagnostics import Diagnostic, Position, arrange, render, render_all
 from promptc.spec.dump import to_yaml
@@ -204,7 +205,12 @@ def test_what_is_not_carried_out_yet_is_said_and_never_ignored(lines, path):
 
 
 @pytest.mark.parametrize(
-    "lines", ["run: {repeat: 1, runner: local}", "models: {task: {model: a/b, batch: false}}", "objective: [f1]\nmetrics: [f1]"]
+    "lines",
+    [
+        "run: {repeat: 1, runner: local}",
+        "models: {task: {model: a/b, batch: false}}",
+        "objective: [f1]\nmetrics: [f1]",
+    ],
 )
 def test_a_key_of_the_future_that_asks_for_nothing_is_fine(lines):
     text = SMALL.replace("models: {task: a/b}\n", "") if lines.startswith("models") else SMALL
@@ -212,7 +218,7 @@ def test_a_key_of_the_future_that_asks_for_nothing_is_fine(lines):
 
 
 def test_what_is_not_carried_out_yet_still_has_to_be_well_formed():
-    text = 'version: 1\npipeline:\n  - step: a\n    signature: "a -> b: strr"\n    when: size(\n    wehn: x\ntune: 3\n'
+    text = "version: 1\npipeline:\n  - step: a\n    when: size(\n    wehn: x\ntune: 3\n"
     assert messages(text) == [
         "pipeline: is not available yet in this version",
         'unknown key "wehn"',
@@ -270,8 +276,14 @@ def test_a_model_at_the_top_is_the_task_model_where_none_is_declared():
         ("data: ../shared/./rows.csv", {"path": "/nowhere/shared/rows.csv"}),
         ("data: /data/rows.parquet", {"path": "/data/rows.parquet"}),
         ("data: '${env:ROWS:-a.jsonl}'", {"path": "/nowhere/spec/a.jsonl"}),
-        ("data: {train: t.jsonl, test: '${env:T}'}", {"train": "/nowhere/spec/t.jsonl", "test": "/tmp/t.jsonl"}),
-        ("data: {rows: [{question: '${env:X}', n: 1e3}]}", {"rows": ({"question": "${env:X}", "n": 1000.0},)}),
+        (
+            "data: {train: t.jsonl, test: '${env:T}'}",
+            {"train": "/nowhere/spec/t.jsonl", "test": "/tmp/t.jsonl"},
+        ),
+        (
+            "data: {rows: [{question: '${env:X}', n: 1e3}]}",
+            {"rows": ({"question": "${env:X}", "n": 1000.0},)},
+        ),
         (
             "data: {path: r.jsonl, id: key, cluster: who, on_error: skip}",
             {"path": "/nowhere/spec/r.jsonl", "id": "key", "cluster": "who", "on_error": "skip"},
@@ -397,7 +409,8 @@ def test_shared_defaults_merge_below_the_spec(tmp_path):
     )
     write(tmp_path, "shared/text.md", "Out of the shared folder.\n")
     spec = read(
-        'extends: shared/more.yaml\nname: x\nsignature: "a -> b"\nrun: {timeout: 5}\nmetrics: [exact_match]\n',
+        'extends: shared/more.yaml\nname: x\nsignature: "a -> b"\n'
+        "run: {timeout: 5}\nmetrics: [exact_match]\n",
         tmp_path,
     )
     assert {name: model.model for name, model in spec.models.items()} == {"task": "a/b", "judge": "e/f"}
@@ -414,7 +427,11 @@ def test_shared_defaults_merge_below_the_spec(tmp_path):
 @pytest.mark.parametrize(
     ("files", "extends", "message"),
     [
-        ({"a.yaml": "extends: b.yaml", "b.yaml": "extends: a.yaml"}, "a.yaml", "extends: goes around in a circle: spec.yaml → a.yaml → b.yaml → a.yaml"),
+        (
+            {"a.yaml": "extends: b.yaml", "b.yaml": "extends: a.yaml"},
+            "a.yaml",
+            "extends: goes around in a circle: spec.yaml → a.yaml → b.yaml → a.yaml",
+        ),
         ({}, "spec.yaml", "extends: goes around in a circle: spec.yaml → spec.yaml"),
         ({}, "none.yaml", "there is no file none.yaml"),
         ({}, "../up.yaml", '"../up.yaml" lies outside of the spec\'s folder'),
@@ -425,7 +442,7 @@ def test_shared_defaults_merge_below_the_spec(tmp_path):
         ({}, "[a.yaml]", "extends: takes the name of one file"),
         ({}, ".", ". is a folder"),
     ],
-)  # fmt: skip
+)
 def test_extends_that_lead_nowhere(tmp_path, files, extends, message):
     for name, content in files.items():
         write(tmp_path, name, content)
@@ -492,17 +509,38 @@ def test_includes_that_cannot_be_used(tmp_path, lines, message):
     [
         ("models: {task: '${env:NOPE}'}", "the environment variable NOPE is not set"),
         ("models: {task: {model: a/b, api_base: '${HOST}'}}", "this is no reference to the environment"),
-        ("models: {task: {model: a/b, api_key: '$KEY and ${env:}'}}", "this is no reference to the environment"),
+        (
+            "models: {task: {model: a/b, api_key: '$KEY and ${env:}'}}",
+            "this is no reference to the environment",
+        ),
         ("models: {task: {model: a/b, params: {user: '${env:USER}'}}}", "${env:…} is not read here"),
         ("instructions: hello ${env:USER}", "${env:…} is not read here"),
-        ("models: {task: {model: a/b, api_key: sk-proj-abcdefgh12345678}}", "a credential is written out here"),
-        ("models: {task: {model: a/b, api_key: 0123456789abcdefABCDEF01}}", "a credential is written out here"),
-        ("models: {task: {model: a/b, headers: {Authorization: Bearer 0123456789abcdefABCDEF01}}}", "a credential is written out here"),
-        ("models: {task: {model: a/b, headers: {X-Api-Key: 0123456789abcdefABCDEF01}}}", "a credential is written out here"),
-        ("models: {task: {model: a/b, api_base: 'https://me:pw123@host/v1'}}", "a credential is written out here"),
-        ("models: {task: {model: a/b, params: {extra: {token: hf_abcdefgh12345678XYZ}}}}", "a credential is written out here"),
+        (
+            "models: {task: {model: a/b, api_key: sk-proj-abcdefgh12345678}}",
+            "a credential is written out here",
+        ),
+        (
+            "models: {task: {model: a/b, api_key: 0123456789abcdefABCDEF01}}",
+            "a credential is written out here",
+        ),
+        (
+            "models: {task: {model: a/b, headers: {Authorization: Bearer 0123456789abcdefABCDEF01}}}",
+            "a credential is written out here",
+        ),
+        (
+            "models: {task: {model: a/b, headers: {X-Api-Key: 0123456789abcdefABCDEF01}}}",
+            "a credential is written out here",
+        ),
+        (
+            "models: {task: {model: a/b, api_base: 'https://me:pw123@host/v1'}}",
+            "a credential is written out here",
+        ),
+        (
+            "models: {task: {model: a/b, params: {extra: {token: hf_abcdefgh12345678XYZ}}}}",
+            "a credential is written out here",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_environment_is_read_in_declared_places_and_credentials_nowhere_else(lines, message):
     text = SMALL.replace("models: {task: a/b}\n", "") if lines.startswith("models") else SMALL
     findings = findings_of(text + lines, environment={"USER": "u"})
@@ -531,8 +569,16 @@ def test_what_only_looks_a_little_like_a_credential_is_fine(lines):
     [
         ("run.seed=7", lambda spec: spec.run.seed == 7),
         ("models.task=x/y", lambda spec: spec.models["task"].model == "x/y"),
-        ("models.task.timeout=30", lambda spec: spec.models["task"] == Model(model="a/b", timeout=30.0, position=spec.models["task"].position)),
-        ("models.judge={model: x/y, params: {temperature: 0}}", lambda spec: spec.models["judge"].params == {"temperature": 0}),
+        (
+            "models.task.timeout=30",
+            lambda spec: (
+                spec.models["task"] == Model(model="a/b", timeout=30.0, position=spec.models["task"].position)
+            ),
+        ),
+        (
+            "models.judge={model: x/y, params: {temperature: 0}}",
+            lambda spec: spec.models["judge"].params == {"temperature": 0},
+        ),
         ("metrics=[f1]", lambda spec: [use.name for use in spec.metrics] == ["f1"]),
         ("metrics.0={f1: {field: answer}}", lambda spec: spec.metrics[0].plugin.name == "f1"),
         ("module.chain_of_thought.field=why", lambda spec: spec.steps[0].module.params == {"field": "why"}),
@@ -542,7 +588,7 @@ def test_what_only_looks_a_little_like_a_credential_is_fine(lines):
         ("data.path=${env:ROWS}", lambda spec: spec.data.path == "/rows.jsonl"),
         ("budget=", lambda spec: False),
     ],
-)  # fmt: skip
+)
 def test_the_command_line_overrides_any_key(override, look):
     text = small("metrics: [exact_match]", "module: predict")
     spec, findings = load(
@@ -580,33 +626,108 @@ def test_later_overrides_win_and_all_wrong_ones_are_named():
 
 
 SEMANTIC = [
-    ("metrics: [{exact_match: {field: anwser}}]", 'no output is called "anwser"', "metrics.0.exact_match.field", 'did you mean "answer"?'),
-    ("metrics: [f1]\nobjective: scores", 'no metric is called "scores"', "objective", 'did you mean "score"?'),
+    (
+        "metrics: [{exact_match: {field: anwser}}]",
+        'no output is called "anwser"',
+        "metrics.0.exact_match.field",
+        'did you mean "answer"?',
+    ),
+    (
+        "metrics: [f1]\nobjective: scores",
+        'no metric is called "scores"',
+        "objective",
+        'did you mean "score"?',
+    ),
     ("metrics: [{f1: {weight: 0}}]", "every metric has weight 0: there is no score", "metrics", ""),
     ("metrics: [f1, f1]", 'two metrics are called "f1"', "metrics", "give one of them a name:"),
     ("metrics: [{f1: {model: jugde}}]", 'no model is called "jugde"', "metrics", 'did you mean "judge"?'),
     ("metrics: [llm_judge]", 'the metric "llm_judge" needs rubric', "metrics.0", None),
-    ("metrics: [{f1: {when: 'rwo.x == 1'}}]", 'unknown name "rwo"', "metrics.0.f1.when", 'did you mean "row"?'),
-    ("metrics: [{all: {metrics: [{contains: {field: nope}}]}}]", 'no output is called "nope"', "metrics.0.all.field", "one of: answer"),
+    (
+        "metrics: [{f1: {when: 'rwo.x == 1'}}]",
+        'unknown name "rwo"',
+        "metrics.0.f1.when",
+        'did you mean "row"?',
+    ),
+    (
+        "metrics: [{all: {metrics: [{contains: {field: nope}}]}}]",
+        'no output is called "nope"',
+        "metrics.0.all.field",
+        "one of: answer",
+    ),
     ("model: tsak", 'no model is called "tsak"', "model", 'did you mean "task"?'),
-    ("model: something", 'no model is called "something"', "model", "declare it under models:, or write provider/model"),
-    ("budget: {roles: {proposr: {calls: 1}}}", 'no model is called "proposr"', "budget.roles.proposr", 'did you mean "proposer"?'),
-    ("optimizer: labeled_few_shot", "an optimizer needs metrics to know what is better", "optimizer", "add metrics: [exact_match]"),
+    (
+        "model: something",
+        'no model is called "something"',
+        "model",
+        "declare it under models:, or write provider/model",
+    ),
+    (
+        "budget: {roles: {proposr: {calls: 1}}}",
+        'no model is called "proposr"',
+        "budget.roles.proposr",
+        'did you mean "proposer"?',
+    ),
+    (
+        "optimizer: labeled_few_shot",
+        "an optimizer needs metrics to know what is better",
+        "optimizer",
+        "add metrics: [exact_match]",
+    ),
     ("assert: [size(self.answr) > 1]", 'there is no "self.answr"', "assert.0", 'did you mean "answer"?'),
     ("assert: [size(slf.answer) > 1]", 'unknown name "slf"', "assert.0", 'did you mean "self"?'),
     ("demos: [{question: a}]", "the demo lacks answer", "demos.0", "a demo has all fields"),
-    ("demos: [{question: a, answer: 3}]", "\"answer\" does not fit its field: 3 is not of type 'string'", "demos.0.answer", ""),
+    (
+        "demos: [{question: a, answer: 3}]",
+        "\"answer\" does not fit its field: 3 is not of type 'string'",
+        "demos.0.answer",
+        "",
+    ),
     ("gates: [tset.score > 0]", 'no part of the data is called "tset"', "gates", 'did you mean "test"?'),
     ("gates: [test > 0]", "test is a part of the data, not a figure", "gates", "write test.score"),
-    ("metrics: [bleu]\ngates: [test.metrics.blue.score > 0]", 'no metric is called "blue"', "gates", 'did you mean "bleu"?'),
+    (
+        "metrics: [bleu]\ngates: [test.metrics.blue.score > 0]",
+        'no metric is called "blue"',
+        "gates",
+        'did you mean "bleu"?',
+    ),
     ("gates: [test.slices.lang.de.score > 0]", '"lang" is not under slices:', "gates", "add slices: [lang]"),
-    ("data: {path: a.jsonl, rows: [{a: 1}]}", "rows come from one place, and here are path and rows", "data", None),
-    ("data: {split: {seed: 1}}", "data: says nothing about where the rows are", "data", "add path: rows.jsonl"),
-    ("data: {path: a.jsonl, split: {train: 0, dev: 0, test: 0}}", "all shares are 0: no row is left", "data.split", ""),
-    ("data: s3://bucket/rows", '"s3://bucket/rows" is not a path', "data", "data is read from local files: JSONL, CSV, Parquet"),
-    ("fields: {inputs: {a: }, outputs: {b: }}", "signature: and fields: say the same thing", "signature", "keep one"),
-    ("inputs: {a: string}", "inputs: at the top belongs to a pipeline", "inputs", "write fields: {inputs: …}"),
-]  # fmt: skip
+    (
+        "data: {path: a.jsonl, rows: [{a: 1}]}",
+        "rows come from one place, and here are path and rows",
+        "data",
+        None,
+    ),
+    (
+        "data: {split: {seed: 1}}",
+        "data: says nothing about where the rows are",
+        "data",
+        "add path: rows.jsonl",
+    ),
+    (
+        "data: {path: a.jsonl, split: {train: 0, dev: 0, test: 0}}",
+        "all shares are 0: no row is left",
+        "data.split",
+        "",
+    ),
+    (
+        "data: s3://bucket/rows",
+        '"s3://bucket/rows" is not a path',
+        "data",
+        "data is read from local files: JSONL, CSV, Parquet",
+    ),
+    (
+        "fields: {inputs: {a: }, outputs: {b: }}",
+        "signature: and fields: say the same thing",
+        "signature",
+        "keep one",
+    ),
+    (
+        "inputs: {a: string}",
+        "inputs: at the top belongs to a pipeline",
+        "inputs",
+        "write fields: {inputs: …}",
+    ),
+]
 
 
 @pytest.mark.parametrize(("lines", "message", "path", "hint"), SEMANTIC, ids=[case[1] for case in SEMANTIC])
@@ -622,11 +743,20 @@ def test_what_is_well_written_and_still_wrong(lines, message, path, hint):
     ("lines", "message"),
     [
         ("instructions: ''", "the instructions are empty"),
-        ("instructions: Answer.\nkeep: [In German.]", 'the instructions do not say what is to be kept: "In German."'),
-        ("metrics: [f1]\noptimizer: labeled_few_shot\nfreeze: true", "freeze: leaves the optimizer nothing to change"),
-        ("data: {train: a, dev: b, test: c, split: {seed: 1}}", "split: has no effect: train, dev and test are files of their own"),
+        (
+            "instructions: Answer.\nkeep: [In German.]",
+            'the instructions do not say what is to be kept: "In German."',
+        ),
+        (
+            "metrics: [f1]\noptimizer: labeled_few_shot\nfreeze: true",
+            "freeze: leaves the optimizer nothing to change",
+        ),
+        (
+            "data: {train: a, dev: b, test: c, split: {seed: 1}}",
+            "split: has no effect: train, dev and test are files of their own",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_worth_a_look_is_a_warning(lines, message):
     findings = findings_of(small(lines))
     assert [(finding.message, finding.severity) for finding in findings] == [(message, "warning")]
@@ -644,7 +774,10 @@ TWO_OUTPUTS = small().replace("-> answer", "-> a, b")
         ("[{llm_judge: {rubric: Good?}}]", []),
         ("[{python: {function: 'm.py:score'}}]", []),
         ("[{all: {metrics: [{f1: {field: a}}, {bleu: {field: b}}]}}]", []),
-        ("[{all: {metrics: [{f1: {field: a}}, bleu]}}]", ['the metric "bleu" judges one output, and there are 2']),
+        (
+            "[{all: {metrics: [{f1: {field: a}}, bleu]}}]",
+            ['the metric "bleu" judges one output, and there are 2'],
+        ),
         ("[{any: {field: a, metrics: [f1, bleu]}}]", ['no metric reads the output "b"']),
     ],
 )
@@ -672,7 +805,9 @@ extends: nowhere.yaml
 
 
 def test_findings_stand_in_the_order_of_the_file():
-    lines = [finding.position.line for finding in findings_of("nope: 1\nversion: 2\nmore: x\nrun: 3\nname: []\n")]
+    lines = [
+        finding.position.line for finding in findings_of("nope: 1\nversion: 2\nmore: x\nrun: 3\nname: []\n")
+    ]
     assert lines == sorted(lines)
 
 
@@ -693,10 +828,24 @@ def test_what_is_no_spec_at_all(text, message):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name: x", {"the key \"version\" is missing", "nothing says what goes in and what comes out", "no model: nothing runs the program"}),
-        ("version: 2", {"expected 1, found the number 2", "nothing says what goes in and what comes out", "no model: nothing runs the program"}),
+        (
+            "name: x",
+            {
+                'the key "version" is missing',
+                "nothing says what goes in and what comes out",
+                "no model: nothing runs the program",
+            },
+        ),
+        (
+            "version: 2",
+            {
+                "expected 1, found the number 2",
+                "nothing says what goes in and what comes out",
+                "no model: nothing runs the program",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_spec_has_to_have(text, expected):
     assert set(messages(text)) == expected
 
@@ -712,13 +861,18 @@ def test_positions_in_other_files_lead_to_their_lines(tmp_path):
     spec, findings = load_file(path)
     assert spec is None
     shown = render_all(findings, read_sources(findings, {}))
-    assert f'{tmp_path}/shared.yaml:2:3: error: unknown key "sede"\n    2 |   sede: 1\n      |   ^~~~\n' in shown
+    assert (
+        f'{tmp_path}/shared.yaml:2:3: error: unknown key "sede"\n    2 |   sede: 1\n      |   ^~~~\n' in shown
+    )
 
 
 def test_equal_specs_are_written_differently(tmp_path):
-    one = read("version: 1\nname: x\nmodels: {task: a/b}\nsignature: 'q -> a'\nrun: {seed: 0}\nmodule: predict\n")
+    one = read(
+        "version: 1\nname: x\nmodels: {task: a/b}\nsignature: 'q -> a'\nrun: {seed: 0}\nmodule: predict\n"
+    )
     other = read(
-        "# comment\nname: x\nmodels:\n  task: {model: a/b}\nfields:\n  inputs: {q: }\n  outputs: {a: {type: string}}\nversion: 1\n",
+        "# comment\nname: x\nmodels:\n  task: {model: a/b}\n"
+        "fields:\n  inputs: {q: }\n  outputs: {a: {type: string}}\nversion: 1\n",
         tmp_path,
     )
     different = read("version: 1\nname: x\nmodels: {task: a/b}\nsignature: 'q -> a'\nrun: {seed: 1}\n")
@@ -779,7 +933,10 @@ TYPES = st.recursive(
     max_leaves=4,
 )
 FIELDS = st.dictionaries(
-    NAMES, st.builds(lambda kind, text: {**kind, "description": text}, TYPES, WORDS) | TYPES, min_size=1, max_size=3
+    NAMES,
+    st.builds(lambda kind, text: {**kind, "description": text}, TYPES, WORDS) | TYPES,
+    min_size=1,
+    max_size=3,
 )
 
 
@@ -800,7 +957,9 @@ def spec_trees(draw):
         "description": draw(WORDS),
         "keep": draw(st.lists(WORDS, max_size=2)),
         "freeze": draw(st.booleans() | st.just(["demos"])),
-        "module": draw(st.sampled_from(["predict", "chain_of_thought", {"chain_of_thought": {"field": "why"}}])),
+        "module": draw(
+            st.sampled_from(["predict", "chain_of_thought", {"chain_of_thought": {"field": "why"}}])
+        ),
         "format": {"template": {"text": draw(WORDS)}},
         "data": draw(
             st.sampled_from(["rows.jsonl", {"train": "/a/b", "dev": "../c"}])
@@ -840,13 +999,56 @@ def test_whatever_the_text_there_is_a_spec_or_an_error(content):
 
 
 KEYS = [
-    "version", "name", "models", "task", "data", "path", "split", "fields", "inputs", "outputs", "signature",
-    "instructions", "file", "metrics", "exact_match", "field", "gates", "run", "seed", "budget", "roles", "demos",
-    "enum", "type", "items", "properties", "$ref", "default", "module", "format", "optimizer", "assert", "check",
-    "pipeline", "step", "keep", "freeze", "objective", "slices", "extends", "description", "nullable", "required",
-]  # fmt: skip
+    "version",
+    "name",
+    "models",
+    "task",
+    "data",
+    "path",
+    "split",
+    "fields",
+    "inputs",
+    "outputs",
+    "signature",
+    "instructions",
+    "file",
+    "metrics",
+    "exact_match",
+    "field",
+    "gates",
+    "run",
+    "seed",
+    "budget",
+    "roles",
+    "demos",
+    "enum",
+    "type",
+    "items",
+    "properties",
+    "$ref",
+    "default",
+    "module",
+    "format",
+    "optimizer",
+    "assert",
+    "check",
+    "pipeline",
+    "step",
+    "keep",
+    "freeze",
+    "objective",
+    "slices",
+    "extends",
+    "description",
+    "nullable",
+    "required",
+]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.sampled_from([*KEYS, "", "a -> b", "a/b", "${env:X}", "size(", "test.score > 1", "x.json#/a"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 5)
+    | st.floats()
+    | st.sampled_from([*KEYS, "", "a -> b", "a/b", "${env:X}", "size(", "test.score > 1", "x.json#/a"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=12,
 )
@@ -890,7 +1092,11 @@ def test_the_caret_stands_below_what_it_means(line, position, caret):
     assert "\x1b" not in shown
 
 
-@given(st.text(st.characters(exclude_categories=("Cs", "Mn", "Me")), max_size=300), st.integers(1, 320), st.integers(0, 40))
+@given(
+    st.text(st.characters(exclude_categories=("Cs", "Mn", "Me")), max_size=300),
+    st.integers(1, 320),
+    st.integers(0, 40),
+)
 def test_a_line_of_any_length_is_shown_within_the_width(line, column, length):
     finding = Diagnostic(message="m", position=Position("f", 1, column, column + length))
     shown = render(finding, line.replace("\n", " ").replace("\r", " "))

@@ -1,4 +1,4 @@
-"""YAML is read by the core schema of YAML 1.2, with places, within bounds, and with one clear error for each trap."""
+"""YAML is read by the core schema of YAML 1.2, with places, within bounds, with one clear error a trap."""
 
 import math
 import time
@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptc.spec.diagnostics import Position, render
 from promptc.spec.dump import dump_tree
 from promptc.spec.nodes import dotted, nearest, split_dotted, walk
@@ -249,7 +250,30 @@ def test_any_input_gives_a_tree_or_a_finding(content):
         assert render(finding, content if isinstance(content, str) else content.decode("latin-1"))
 
 
-FRAGMENTS = ["a", "b: ", "- ", "{", "}", "[", "]", ", ", "\n", "  ", "'", '"', "|", "> ", "&x ", "*x", "? ", ": ", "#", "~", "!t ", "1"]
+FRAGMENTS = [
+    "a",
+    "b: ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "\n",
+    "  ",
+    "'",
+    '"',
+    "|",
+    "> ",
+    "&x ",
+    "*x",
+    "? ",
+    ": ",
+    "#",
+    "~",
+    "!t ",
+    "1",
+]
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join))
@@ -266,11 +290,33 @@ SCALARS = (
     | st.integers(min_value=-(2**63), max_value=2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=("Cs",)))
-    | st.sampled_from(["no", "1e3", "0o17", "0x1f", "12:30", "~", "", " x", "x ", "a: b", "# c", "- d", "one\ntwo\n", "\n x", "a\n\nb "])
+    | st.sampled_from(
+        [
+            "no",
+            "1e3",
+            "0o17",
+            "0x1f",
+            "12:30",
+            "~",
+            "",
+            " x",
+            "x ",
+            "a: b",
+            "# c",
+            "- d",
+            "one\ntwo\n",
+            "\n x",
+            "a\n\nb ",
+        ]
+    )
 )
-KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(lambda key: key != "<<")
+KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
+    lambda key: key != "<<"
+)
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=20
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
 )
 
 
@@ -283,7 +329,9 @@ def test_what_is_written_reads_back_unchanged(tree):
 
 
 def test_texts_of_several_lines_are_written_as_blocks():
-    assert dump_tree({"a": "one\ntwo", "b": ["x"], "c": "1e3"}) == 'a: |-\n  one\n  two\nb:\n  - x\nc: "1e3"\n'
+    assert (
+        dump_tree({"a": "one\ntwo", "b": ["x"], "c": "1e3"}) == 'a: |-\n  one\n  two\nb:\n  - x\nc: "1e3"\n'
+    )
 
 
 @given(st.lists(KEYS | st.integers(min_value=0, max_value=99), min_size=1, max_size=4).map(tuple))

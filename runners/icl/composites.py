@@ -56,7 +56,7 @@ class Items(msgspec.Struct, frozen=True):
         return [self.item.guess(case, draw, skip + index) for index in range(self.count)]
 
 
-class Optional(msgspec.Struct, frozen=True):
+class Nullable(msgspec.Struct, frozen=True):
     """None where most of the nearest demos have None (`absent`), else what the estimator says."""
 
     estimator: Estimator

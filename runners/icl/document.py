@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from promptc.runners.formats.json_text import NotJson, decode, dumps
 from promptc.runners.icl.text import word_weight, words
 
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
@@ -154,8 +154,8 @@ def plain_text(text: str) -> str:
     if not text.startswith(("[", "{")):
         return text
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = decode(text)
+    except NotJson:
         return text
     return "\n".join(_strings(value))
 
@@ -165,7 +165,7 @@ def _strings(value: object) -> list[str]:
         return [text for item in value.values() for text in _strings(item)]
     if isinstance(value, list):
         return [text for item in value for text in _strings(item)]
-    return [value if isinstance(value, str) else json.dumps(value)]
+    return [value if isinstance(value, str) else dumps(value)]
 
 
 @lru_cache(maxsize=20_000)

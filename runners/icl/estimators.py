@@ -61,9 +61,12 @@ class ChooseSeveral(msgspec.Struct, frozen=True):
         """A list of values."""
         near = sorted(self.counts[index] for index in case.nearest(3) if self.counts[index] >= 0)
         wanted = near[len(near) // 2] if near else 1
-        scores = self.choose.scores(case)
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        return [self.choose.values[index] for index in order[: max(self.low, min(wanted, self.high))]]
+        left = list(zip(self.choose.scores(case), self.choose.values, strict=True))
+        picked: list[Any] = []
+        while left and len(picked) < max(self.low, min(wanted, self.high)):
+            place = draw.pick([score for score, _ in left], _CHOICE_SHARPNESS, 0 if picked else skip)
+            picked.append(left.pop(place)[1])
+        return picked
 
 
 class Copy(msgspec.Struct, frozen=True):

@@ -173,7 +173,7 @@ def _json_objects(text: str) -> Iterator[Mapping[str, Any]]:
         start = place.end() - 1
         try:
             value, end = decoder.raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         yield from (
             item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping)

@@ -7,11 +7,11 @@ text in and one value out.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from promptc.runners.formats.json_text import NotJson, decode
 from promptc.runners.icl.prompt import Prompt, Row, Style, Worked, sections
 from promptc.runners.icl.wanted import Label, Leaf, Listing, Node, Record, Wanted
 from promptc.runners.models.request import Message
@@ -163,8 +163,8 @@ def _answer(text: str, style: Style) -> dict[str, Any]:
         return {name: value for name, value in sections(text).items() if name not in {"", "completed"}}
     if style == "json":
         try:
-            value = json.loads(text)
-        except ValueError:
+            value = decode(text)
+        except NotJson:
             value = None
         return value if isinstance(value, dict) else {}
     matches = [_LINE.match(line) for line in text.strip().split("\n")]

@@ -37,7 +37,9 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
             for name, estimator in self.estimators.items()
         }
         line = ""
-        for wanted in filter(is_proposal, self.prompt.outputs):
+        for wanted in self.prompt.outputs:
+            if not is_proposal(wanted, self.prompt):
+                continue
             proposal = propose(row.inputs, draw)
             listed = isinstance(wanted.node, Listing)
             values[wanted.name] = [proposal.instruction] if listed else proposal.instruction
@@ -67,7 +69,7 @@ def take_apart(messages: tuple[Message, ...]) -> Asked:
     if is_fielded(prefix):
         return Asked(prefix, prefix, lambda: read_fielded(prefix), read_row(messages[index:]))
     prompt, row = read_free(messages)
-    return Asked(msgspec.json.encode(prompt), (), lambda: prompt, row)
+    return Asked(repr(prompt), (), lambda: prompt, row)
 
 
 def prepare(prompt: Prompt) -> Prepared:
@@ -79,13 +81,14 @@ def prepare(prompt: Prompt) -> Prepared:
     estimators = {
         wanted.name: _estimator(wanted, prompt, lessons)
         for wanted in prompt.outputs
-        if not is_proposal(wanted) and not is_grounds(wanted, prompt)
+        if not is_proposal(wanted, prompt) and not is_grounds(wanted, prompt)
     }
     return Prepared(prompt, lessons, estimators)
 
 
 def _estimator(wanted: Wanted, prompt: Prompt, lessons: Lessons) -> Estimator:
-    names = [label.name for label in _labels(wanted.node)]
+    flag = isinstance(wanted.node, Leaf) and wanted.node.kind == "flag"
+    names = ["true", "false"] if flag else [label.name for label in _labels(wanted.node)]
     others = [other.name for other in prompt.outputs if other.name != wanted.name]
     hints = read_hints(prompt.instructions, wanted.name, names, others)
     subject = " ".join([*name_words(wanted.name), wanted.description])

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from promptc.runners.formats.json_text import NotJson, decode
 from promptc.runners.icl.wanted import Label, Leaf, Node, Wanted, label_value, read_outline, read_type
 from promptc.runners.models.request import Message
 
@@ -32,6 +33,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     instructions: str
     outputs: tuple[Wanted, ...]
+    inputs: tuple[str, ...] = ()
     demos: tuple[Worked, ...] = ()
     style: Style = "markers"
     end: str = "completed"
@@ -54,9 +56,9 @@ _REMINDER = re.compile(r"(?:\A|\n)Answer with [^\n]*`[^\n]*\Z")
 
 def row_index(messages: Sequence[Message]) -> int:
     """Where the row stands: the last user message with input sections, else the last user message."""
-    users = [index for index, message in enumerate(messages) if message.role == "user"]
-    marked = [index for index in users if _MARKER_LINE.search(messages[index].content)]
-    return (marked or users or [len(messages)])[-1]
+    users = [index for index in reversed(range(len(messages))) if messages[index].role == "user"]
+    marked = (index for index in users if _MARKER_LINE.search(messages[index].content))
+    return next(marked, users[0] if users else len(messages))
 
 
 def is_fielded(messages: Sequence[Message]) -> bool:
@@ -78,10 +80,12 @@ def read_fielded(prefix: Sequence[Message]) -> Prompt:
     start = before[-1].start() if before else output.start()
     listed, rest = _field_lines(system[output.end() :])
     outputs = tuple(_field(lines) for lines in listed)
+    given, _ = _field_lines(system[before[-1].end() : output.start()]) if before else ([], "")
     layout = [name for name in _MARKER_LINE.findall(rest) if name not in {wanted.name for wanted in outputs}]
     return Prompt(
         instructions=system[:start].strip(),
         outputs=outputs,
+        inputs=tuple(_field(lines).name for lines in given),
         demos=tuple(worked_demos(prefix, outputs)),
         style="json" if "JSON object" in rest else "markers",
         end=layout[-1] if layout and "JSON object" not in rest else "completed",
@@ -120,8 +124,8 @@ def read_value(node: Node, text: str) -> Any:
     if isinstance(node, Leaf) and node.kind in {"text", "label"} and not node.nullable:
         return text
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = decode(text)
+    except NotJson:
         return text
     if isinstance(node, Leaf) and node.kind in {"text", "label"} and not isinstance(value, str | None):
         return text
@@ -134,8 +138,8 @@ def _answer(text: str, outputs: Sequence[Wanted]) -> dict[str, Any]:
     if "" not in found:
         return {name: read_value(nodes[name], value) for name, value in found.items() if name in nodes}
     try:
-        values = json.loads(text)
-    except ValueError:
+        values = decode(text)
+    except NotJson:
         return {}
     return {name: values[name] for name in nodes if name in values} if isinstance(values, Mapping) else {}
 
@@ -176,7 +180,7 @@ def _label(text: str) -> Label:
     if text.startswith('"'):
         try:
             _, end = json.JSONDecoder().raw_decode(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             end = 0
         if end:
             return Label(label_value(text[:end]), text[end:].lstrip(": "))

@@ -9,6 +9,7 @@ import msgspec
 
 from promptc.runners.icl.draw import Draw
 from promptc.runners.icl.examples import Seen, read_examples
+from promptc.runners.icl.prompt import Prompt
 from promptc.runners.icl.rules import Rule, phrase_matches, read_rule_line, write_rule
 from promptc.runners.icl.separators import separators
 from promptc.runners.icl.text import words
@@ -17,14 +18,15 @@ from promptc.runners.icl.wanted import Leaf, Listing, Wanted
 _MOST_NEW = 6
 _MOST_PHRASES = 20
 _LONGEST_LABEL = 4
-_UNLABELLED = re.compile(r"[-+\d.,%\s]*|true|false|yes|no|null|none", re.IGNORECASE)
+_UNLABELLED = re.compile(r"[-+\d.,%\s]*|null|none", re.IGNORECASE)
 _BLANK = "Fill in the output fields."
 
 
-def is_proposal(wanted: Wanted) -> bool:
-    """Whether a field asks for a new instruction, by its name."""
+def is_proposal(wanted: Wanted, prompt: Prompt) -> bool:
+    """Whether a field asks for a new instruction, by its name and by those of the inputs to make it from."""
     item = wanted.node.item if isinstance(wanted.node, Listing) else wanted.node
-    return isinstance(item, Leaf) and item.kind == "text" and _is_instruction(wanted.name)
+    material = any(_is_instruction(name) or "example" in name.casefold() for name in prompt.inputs)
+    return isinstance(item, Leaf) and item.kind == "text" and material and _is_instruction(wanted.name)
 
 
 class Proposal(msgspec.Struct, frozen=True):

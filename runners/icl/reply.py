@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from promptc.runners.formats.json_text import dumps
 from promptc.runners.icl.prompt import Prompt
 
 
 def written(prompt: Prompt, values: Mapping[str, Any]) -> str:
     """The values in order: marked sections, a JSON object, `name: value` lines, or the only value bare."""
     if prompt.style == "json":
-        return json.dumps(values, ensure_ascii=False)
+        return dumps(dict(values))
     texts = {name: as_text(value) for name, value in values.items()}
     if prompt.style == "markers":
         sections = [f"[[ ## {name} ## ]]\n{text}" for name, text in texts.items()]
@@ -24,4 +24,4 @@ def written(prompt: Prompt, values: Mapping[str, Any]) -> str:
 
 def as_text(value: Any) -> str:
     """A string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else dumps(value)

@@ -13,8 +13,9 @@ from promptc.runners.icl.document import Document
 
 _NUMBER = re.compile(
     r"""
-    (?<![\w.,]) [-−]? (?: \d{1,3} (?P<separator>[.,'’\u00a0\u202f\ ]) \d{3} (?:(?P=separator)\d{3})*
-    (?:[.,]\d+)? | \d+ (?:[.,]\d+)? ) (?![.,]?\d)
+    (?<![\w.,]) [-−]?
+    (?: \d{1,3} (?P<separator>[.,'’\u00a0\u202f\ ]) \d{3} (?:(?P=separator)\d{3}){0,5} | \d{1,18} )
+    (?: [.,]\d{1,18} )? (?![.,]?\d)
     """,
     re.VERBOSE,
 )
@@ -184,7 +185,7 @@ def _regroupings(value: Any, documents: tuple[Document, ...]) -> Iterator[Regrou
     for document in documents:
         for _, groups in _grouped(document, len(wanted)):
             for order in permutations(range(len(wanted))):
-                if [int(groups[index]) for index in order] == [int(group) for group in wanted]:
+                if [groups[index].lstrip("0") for index in order] == [group.lstrip("0") for group in wanted]:
                     yield Regrouped(order, widths, separators)
 
 

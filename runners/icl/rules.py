@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from promptc.runners.icl.text import name_words, words
+from promptc.runners.icl.text import words
 
 _LONGEST_PHRASE = 4
 _SHORTEST_STEM = 4
@@ -28,6 +28,7 @@ _STEM_SHARE = 0.75
 _SATURATION = 0.5
 _QUOTES = "`\"'*_“”‘’"
 _BULLET = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)])\s+")
+_SEPARATORS = re.compile(r"[\s_-]+")
 _NOT = re.compile(r"\b(?:not|never)\W*$", re.IGNORECASE)
 _ARROW_BEFORE = re.compile(r"(?:->|→|=>|⇒)\W*$")
 _ARROW_AFTER = re.compile(r"^\W*(?:->|→|=>|⇒)")
@@ -99,7 +100,9 @@ def _evidence(
     """Each label that the line mentions, the words that go with it, and whether they speak against it."""
     mentions = [match for match in mention.finditer(body) if _counts(match, body)]
     for index, match in enumerate(mentions):
-        label = names[_folded(match["marked"] or match["bare"])]
+        label = names.get(_folded(match["marked"] or match["bare"]))
+        if label is None:
+            continue
         before = body[mentions[index - 1].end() if index else 0 : match.start()]
         after = body[match.end() : mentions[index + 1].start() if index + 1 < len(mentions) else len(body)]
         arrow = _ARROW_BEFORE.search(before)
@@ -153,8 +156,8 @@ def _same_stem(one: str, other: str) -> bool:
 
 
 def _mention_pattern(labels: Sequence[str]) -> re.Pattern[str]:
-    ordered = sorted(labels, key=len, reverse=True)
-    spelled = "|".join(r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", label))) for label in ordered)
+    ordered = sorted(filter(None, labels), key=len, reverse=True)
+    spelled = "|".join(r"[\s_-]+".join(map(re.escape, _SEPARATORS.split(label))) for label in ordered)
     quotes = re.escape(_QUOTES)
     return re.compile(
         rf"[{quotes}]+(?P<marked>{spelled})[{quotes}]+|(?<!\w)(?P<bare>{spelled})(?!\w)", re.IGNORECASE
@@ -166,4 +169,4 @@ def _names_other(body: str, field: str, others: Sequence[str]) -> bool:
 
 
 def _folded(label: str) -> str:
-    return " ".join(name_words(label)) or label.casefold()
+    return _SEPARATORS.sub(" ", label).casefold()

@@ -10,7 +10,7 @@ import msgspec
 
 from promptc.runners.icl.case import Lessons
 from promptc.runners.icl.chooser import learn_labels
-from promptc.runners.icl.composites import Items, Members, Optional, Rows
+from promptc.runners.icl.composites import Items, Members, Nullable, Rows
 from promptc.runners.icl.copier import Copier, Place, Shown, learn_spans
 from promptc.runners.icl.estimators import (
     Average,
@@ -70,7 +70,7 @@ class Teacher(msgspec.Struct, frozen=True):
             }
         )
         if any(value is None for value in values):
-            return Optional(members, tuple(value is None for value in values))
+            return Nullable(members, tuple(value is None for value in values))
         return members
 
     def _labels(self, labels: Sequence[Label], nullable: bool, values: Values) -> Choose:
@@ -93,11 +93,20 @@ class Teacher(msgspec.Struct, frozen=True):
         known = [number for number in numbers if number is not None]
         if not known:
             return PlainNumber(leaf)
-        copied = self._copy(leaf, numbers, [AsNumber()])
+        seen = [value if value is None or _is_number(value) else msgspec.UNSET for value in values]
+        copied = self._copy(leaf, seen, [AsNumber()])
         if copied is not None and (
             copied[1] >= _NEARLY_ALWAYS or (copied[1] >= _MOSTLY and not _is_scale(leaf))
         ):
             return copied[0]
+        estimator = self._number_from_demos(leaf, numbers, known)
+        absent = tuple(value is None for value in values)
+        return Nullable(estimator, absent) if any(absent) else estimator
+
+    def _number_from_demos(
+        self, leaf: Leaf, numbers: Sequence[float | None], known: Sequence[float]
+    ) -> Estimator:
+        """One of the numbers seen where these are few, else a mean."""
         distinct = sorted(set(known))
         if _is_scale(leaf) or 2 * len(distinct) <= len(known):
             labels = [Label(str(number)) for number in distinct]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -102,7 +103,7 @@ def label_value(name: str) -> str:
     if len(name) > 1 and name[0] == name[-1] == '"':
         try:
             decoded = json.loads(name)
-        except ValueError:
+        except (ValueError, RecursionError):
             return name
         return str(decoded)
     return name
@@ -137,7 +138,7 @@ def _read_items(rest: Iterator[str]) -> Node:
 def _member(line: str) -> tuple[str, str, str]:
     try:
         name, end = json.JSONDecoder().raw_decode(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         name, colon, value = line.partition(":")
         return name.strip(), colon, value.strip()
     return str(name), line[end : end + 1], line[end + 1 :].strip()
@@ -159,7 +160,7 @@ def _listed_labels(words: str) -> tuple[Label, ...]:
         return ()
     try:
         values = json.loads(f"[{words[match.end() :]}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     names = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values)
     return tuple(Label(name) for name in names)
@@ -178,10 +179,15 @@ def _item_range(words: str) -> tuple[int, int | None]:
 def _bounds(words: str) -> tuple[float | None, float | None]:
     both = _FROM_TO.search(words)
     if both:
-        return float(both[1]), float(both[2])
+        return _finite(both[1]), _finite(both[2])
     return _found(_AT_LEAST, words), _found(_AT_MOST, words)
 
 
 def _found(pattern: re.Pattern[str], words: str) -> float | None:
     match = pattern.search(words)
-    return float(match[1]) if match else None
+    return _finite(match[1]) if match else None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
