@@ -45,7 +45,6 @@ from promptc.runners.trust import require
 from promptc.spec.errors import Interrupted, Untrusted
 from promptc.spec.model import Budget, Gate
 
-
 REPORT_DETAILS = ".report.json"
 """What the report was made from, so that a finished run can show it again."""
 

@@ -87,7 +87,16 @@ def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> 
     """manifest.json: what made this run, for whoever wants to make it again."""
     from importlib.metadata import version
 
-    libraries = ("click", "litellm", "msgspec", "polars", "aiohttp", "scipy", "jsonschema", "common-expression-language")
+    libraries = (
+        "click",
+        "litellm",
+        "msgspec",
+        "polars",
+        "aiohttp",
+        "scipy",
+        "jsonschema",
+        "common-expression-language",
+    )
     manifest: dict[str, Any] = {
         "promptc": session.version,
         "command": command,
@@ -95,7 +104,11 @@ def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> 
         "identity": session.directory.marker.identity,
         "name": session.spec.name,
         "seed": session.spec.run.seed,
-        "digests": {"spec": session.spec.digest(), "data": session.dataset.digest, "start": session.start.digest()},
+        "digests": {
+            "spec": session.spec.digest(),
+            "data": session.dataset.digest,
+            "start": session.start.digest(),
+        },
         "rows": {part: len(session.dataset.part(part)) for part in ("train", "dev", "test")},
         "git": git_state(Path(session.spec.base)),
         "python": platform.python_version(),
@@ -109,7 +122,10 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit and whether anything is uncommitted; None outside of a repository, or without git."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+        return {
+            "commit": commit,
+            "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+        }
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -35,7 +35,9 @@ def find_target(typed: Path | None) -> Path:
             inside = [compiled, *(typed / name for name in DEFAULT_NAMES)]
             found = next((path for path in inside if path.is_file()), None)
             if found is None:
-                raise UsageError(f"{typed} is a folder without {', '.join(DEFAULT_NAMES)} or a compiled program")
+                raise UsageError(
+                    f"{typed} is a folder without {', '.join(DEFAULT_NAMES)} or a compiled program"
+                )
             return found
         if not typed.exists():
             raise UsageError(f"there is no {typed}", _nearby(typed))
@@ -44,11 +46,14 @@ def find_target(typed: Path | None) -> Path:
         if Path(name).is_file():
             return Path(name)
     raise UsageError(
-        f"no spec: there is no {' or '.join(DEFAULT_NAMES)} here", "name one, or write one with `promptc init`"
+        f"no spec: there is no {' or '.join(DEFAULT_NAMES)} here",
+        "name one, or write one with `promptc init`",
     )
 
 
-def read_environment(env_files: Sequence[Path], environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def read_environment(
+    env_files: Sequence[Path], environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The process's environment with the variables of env files, which the real ones override."""
     merged: dict[str, str] = {}
     for path in env_files:
@@ -81,7 +86,11 @@ def load(
         artifact = read_artifact(path)
         base = (path.parent / artifact.base).resolve()
         spec, findings = load_text(
-            msgspec.json.encode(artifact.spec), file=str(path), base=base, overrides=changes, environment=environment
+            msgspec.json.encode(artifact.spec),
+            file=str(path),
+            base=base,
+            overrides=changes,
+            environment=environment,
         )
         seen = frozenset(artifact.trained_on) | frozenset(artifact.chosen_on)
         loaded = _checked(spec, findings, path)
@@ -104,7 +113,9 @@ def read_candidate(path: Path, program: Any) -> Candidate:
     if path.is_dir():
         path = path / "compiled" / "program.json"
     if not path.is_file():
-        raise DataError(path, "there is no such candidate", hint="name a candidate.yaml, a program.json or a run")
+        raise DataError(
+            path, "there is no such candidate", hint="name a candidate.yaml, a program.json or a run"
+        )
     if is_artifact(path):
         tree = msgspec.to_builtins(read_artifact(path).candidate)
         return candidate_from_tree(tree, path, program)

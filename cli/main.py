@@ -19,7 +19,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "validate": ("promptc.cli.commands.validate:validate", "Check a spec and its data; no call, no code."),
     "plan": ("promptc.cli.commands.plan:plan", "Show what a run would do and cost, before it does."),
     "render": ("promptc.cli.commands.render:render", "Print the exact prompt for a row; no call."),
-    "eval": ("promptc.cli.commands.evaluate:evaluate", "Score a spec or a compiled program on labelled rows."),
+    "eval": (
+        "promptc.cli.commands.evaluate:evaluate",
+        "Score a spec or a compiled program on labelled rows.",
+    ),
     "optimize": ("promptc.cli.commands.optimize:optimize", "Search for a better prompt within a budget."),
     "run": ("promptc.cli.commands.run:run", "Predict: JSONL rows in, JSONL predictions out."),
     "cache": ("promptc.cli.commands.cache:cache", "Look at, prune or clear the cache of replies."),
@@ -165,7 +168,9 @@ def _code_of(arguments: Sequence[str]) -> int:
         import traceback
 
         traceback.print_exc()
-        click.echo("This is a bug in promptc, not in your spec; please report it with the lines above.", err=True)
+        click.echo(
+            "This is a bug in promptc, not in your spec; please report it with the lines above.", err=True
+        )
         if as_json:
             _write_document(PromptcError(f"a bug in promptc: {type(bug).__name__}: {bug}"))
         return PromptcError.exit_code

@@ -24,8 +24,8 @@ from promptc.runners.data_checks import check_data, check_files
 from promptc.runners.dataset import Dataset, column_types, load_examples
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator
-from promptc.runners.hooks import HookPool
 from promptc.runners.hook_source import hook_digest
+from promptc.runners.hooks import HookPool
 from promptc.runners.identity import run_identity
 from promptc.runners.journal import Journal
 from promptc.runners.judging import Judge, build_judge
@@ -197,7 +197,9 @@ async def open_session(
             journal.drop_failures()
         models = open_stack(spec, choices, environment, terminal, stack, missing)
         digests = hook_digests(prepared)
-        hooks = await stack.enter_async_context(HookPool(spec.base, environment=environment)) if digests else None
+        hooks = (
+            await stack.enter_async_context(HookPool(spec.base, environment=environment)) if digests else None
+        )
         concurrency = choices.jobs or spec.run.concurrency
         effects = Effects(
             journal,
@@ -290,7 +292,9 @@ def open_stack(
     """Every model that the spec may ask, with its layers; closed by `stack`."""
     for name, value in environment.items():
         if not name.startswith("PROMPTC_"):
-            os.environ.setdefault(name, value)  # litellm reads credentials of several parts (AWS, Vertex) only there
+            os.environ.setdefault(
+                name, value
+            )  # litellm reads credentials of several parts (AWS, Vertex) only there
     redactor = Redactor()
     cache = None
     if spec.run.cache:

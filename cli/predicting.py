@@ -20,7 +20,6 @@ from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.rows import Example, read_rows
 from promptc.spec.errors import NothingSelected, PromptcError
 
-
 READ_AHEAD = 256
 """Rows that are read before there is a place for them."""
 

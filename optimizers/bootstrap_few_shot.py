@@ -32,7 +32,9 @@ MaxLabeled = Annotated[
 MaxRounds = Annotated[
     int,
     msgspec.Meta(
-        ge=1, description="How often the teacher tries a row; later tries are further samples.", examples=[1, 3]
+        ge=1,
+        description="How often the teacher tries a row; later tries are further samples.",
+        examples=[1, 3],
     ),
 ]
 Threshold = Annotated[

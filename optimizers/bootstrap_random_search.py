@@ -43,7 +43,9 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     threshold: Threshold = None
     stop_at_score: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
-        msgspec.Meta(description="End the search when a candidate reaches this score on dev.", examples=[0.95]),
+        msgspec.Meta(
+            description="End the search when a candidate reaches this score on dev.", examples=[0.95]
+        ),
     ] = None
     wave: Wave = 8
 

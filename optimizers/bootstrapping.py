@@ -46,7 +46,9 @@ class Teacher:
         self._candidate = labeled_candidate(search, max_labeled_demos) if max_labeled_demos else search.start
         self._rounds = max_rounds
         self._wave = wave
-        self._threshold = threshold if threshold is not None else (1.0 if search.judge.binary else GRADED_PASS)
+        self._threshold = (
+            threshold if threshold is not None else (1.0 if search.judge.binary else GRADED_PASS)
+        )
         self._outcomes: dict[str, RowRecord | None] = {}
         self._best_failed = 0.0
 
@@ -111,7 +113,9 @@ class Teacher:
                 shared.append(example)
             else:
                 alone.append((candidate, [example]))
-        groups = await self._search.run_rows([(self._candidate, shared), *alone], role="teacher", rollout=attempt)
+        groups = await self._search.run_rows(
+            [(self._candidate, shared), *alone], role="teacher", rollout=attempt
+        )
         records = (record for group in groups for record in group)
         return {r.id: r for r in records if r.failure is None or r.failure.kind != "budget"}
 
@@ -132,7 +136,9 @@ def demos_of(
     used = {record.id for record in passes}
     rest = [e for e in search.train if e.id not in used]
     return {
-        name: _filled(search, predictor, [d[name] for d in traced if name in d], rest, max_labeled_demos, purpose)
+        name: _filled(
+            search, predictor, [d[name] for d in traced if name in d], rest, max_labeled_demos, purpose
+        )
         for name, predictor in search.program.predictors.items()
     }
 

@@ -26,6 +26,7 @@ from promptc.runners.summary import (
 )
 from promptc.runners.verdicts import split_verdicts
 
+
 class Optimized(msgspec.Struct, frozen=True, kw_only=True):
     """What a search found: the winner, its figures, and the records behind them."""
 
@@ -59,7 +60,8 @@ def _search(session: Session, trials: LineLog, candidates: LineLog) -> Search:
         scores = {r.id: r.score for r in trial.records}
         trials.append(trial.number, {**msgspec.to_builtins(line), "scores": scores})
         candidates.append(
-            trial.number, {"digest": trial.candidate.digest(), "origin": trial.origin, "candidate": trial.candidate}
+            trial.number,
+            {"digest": trial.candidate.digest(), "origin": trial.origin, "candidate": trial.candidate},
         )
         for log in (trials, candidates):
             log.flush()
@@ -91,7 +93,9 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)
         shown = tuple(zip(after, data.test, strict=True))
     rows_log.put_in_order()
-    verdicts = [VerdictLine(code=7, message="the budget did not cover a single trial")] if not search.trials else []
+    verdicts = (
+        [VerdictLine(code=7, message="the budget did not cover a single trial")] if not search.trials else []
+    )
     for name, figures in (("dev", dev), ("test", test)):
         if figures is not None:
             verdicts += split_verdicts(name, figures, session.spec.run.max_unscored)
@@ -102,7 +106,9 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         identity=session.directory.marker.identity,
         optimizer=session.spec.optimizer.name if session.spec.optimizer else "",
         stop_reason="budget" if search.short_of_budget else search.stop_reason,
-        verdict=in_words(test if test is not None else dev, held_out=test is not None, won=winner is not start),
+        verdict=in_words(
+            test if test is not None else dev, held_out=test is not None, won=winner is not start
+        ),
         verdicts=tuple(verdicts),
         dev=dev,
         test=test,

@@ -20,12 +20,14 @@ class LabeledFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     k: Annotated[
-        int, msgspec.Meta(ge=0, description="How many demonstrations each predictor gets at most.", examples=[16])
+        int,
+        msgspec.Meta(ge=0, description="How many demonstrations each predictor gets at most.", examples=[16]),
     ] = 16
     sample: Annotated[
         bool,
         msgspec.Meta(
-            description="True draws rows at random (by the run's seed), false takes the first ones.", examples=[True]
+            description="True draws rows at random (by the run's seed), false takes the first ones.",
+            examples=[True],
         ),
     ] = True
 
@@ -36,7 +38,9 @@ class LabeledFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     async def optimize(self, search: Search) -> None:
         """Try the one candidate."""
         await search.begin()
-        await search.try_all([(labeled_candidate(search, self.k, sample=self.sample), f"{self.k} labelled demos")])
+        await search.try_all(
+            [(labeled_candidate(search, self.k, sample=self.sample), f"{self.k} labelled demos")]
+        )
 
 
 def labeled_candidate(search: Search, k: int, *, sample: bool = True) -> Candidate:

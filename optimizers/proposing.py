@@ -59,7 +59,9 @@ class Proposer:
             return []
         effects = self._search.evaluator.effects
         worst = Amount(1 + self._search.program.spec.run.format_retries) * len(asks)
-        phase = effects.phase(_digest(asks), {PROPOSER: worst if not effects.ledger.counts_tokens else _UNBOUNDED})
+        phase = effects.phase(
+            _digest(asks), {PROPOSER: worst if not effects.ledger.counts_tokens else _UNBOUNDED}
+        )
         results: list[Proposal | None] = [None] * len(asks)
         await phase.run([self._job(ask) for ask in asks], results.__setitem__)
         found = [result for result in results if result is not None]

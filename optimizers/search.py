@@ -200,7 +200,9 @@ class Search:
     def _admitted(self, arms: Sequence[Arm]) -> int:
         """How many of the candidates the budget holds, whole."""
         estimates = [scaled(self.evaluator.row_estimate(arm, self.dev), len(self.dev)) for arm in arms]
-        largest = {role: max((e[role] for e in estimates), key=lambda a: (a.calls, a.usd)) for role in estimates[0]}
+        largest = {
+            role: max((e[role] for e in estimates), key=lambda a: (a.calls, a.usd)) for role in estimates[0]
+        }
         return self.evaluator.effects.ledger.largest(largest, len(arms))
 
     def _trial(self, arm: Arm, origin: str, records: tuple[RowRecord, ...]) -> Trial:

@@ -86,7 +86,9 @@ def read_artifact(path: Path) -> Artifact:
     except msgspec.MsgspecError as error:
         raise DataError(path, f"not an artifact: {error}") from error
     if found.artifact > ARTIFACT_VERSION:
-        raise DataError(path, f"artifact version {found.artifact} is newer than this promptc", hint="update promptc")
+        raise DataError(
+            path, f"artifact version {found.artifact} is newer than this promptc", hint="update promptc"
+        )
     return found
 
 
@@ -101,7 +103,11 @@ def candidate_tree(candidate: Candidate) -> dict[str, Any]:
             entry["model"] = texts.model
         entry["demos"] = [msgspec.to_builtins(demo) for demo in texts.demos]
         predictors[name] = entry
-    return {"candidate": 1, "predictors": predictors, **({"choices": candidate.choices} if candidate.choices else {})}
+    return {
+        "candidate": 1,
+        "predictors": predictors,
+        **({"choices": candidate.choices} if candidate.choices else {}),
+    }
 
 
 def candidate_from_tree(tree: Any, path: Path | str, program: Program) -> Candidate:
@@ -132,7 +138,9 @@ def _check_demos(program: Program, name: str, demos: tuple[Demo, ...], path: Pat
     for number, demo in enumerate(demos, start=1):
         extra = (demo.inputs.keys() | demo.outputs.keys()) - known
         if extra:
-            raise DataError(path, f"predictor {name}, demo {number}: unknown field {', '.join(sorted(extra))}")
+            raise DataError(
+                path, f"predictor {name}, demo {number}: unknown field {', '.join(sorted(extra))}"
+            )
 
 
 def prompt_markdown(name: str, messages: tuple[Any, ...], format_version: str) -> bytes:

@@ -20,7 +20,12 @@ def build_program(spec: Spec) -> Program:
         modules[step.name] = module
         predictors.update(_predictors(step, module))
     return Program(
-        spec=spec, steps=spec.steps, modules=modules, predictors=predictors, inputs=spec.inputs, outputs=spec.outputs
+        spec=spec,
+        steps=spec.steps,
+        modules=modules,
+        predictors=predictors,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
     )
 
 

@@ -36,7 +36,11 @@ class Models(Protocol):
     """The models of a run: `promptc.runners.models.stack.ModelStack`, or a scripted one in tests."""
 
     def request(
-        self, name: str, messages: tuple[Message, ...], params: Mapping[str, Any] | None = None, rollout: int = 0
+        self,
+        name: str,
+        messages: tuple[Message, ...],
+        params: Mapping[str, Any] | None = None,
+        rollout: int = 0,
     ) -> Request:
         """The request to the model of that name, with its default parameters filled in."""
         ...
@@ -125,7 +129,9 @@ class Effects:
         """The request to a model, with a `max_tokens` where the budget needs one."""
         request = self.models.request(model, messages, params, rollout)
         if rollout and not request.params.get("temperature"):
-            request = msgspec.structs.replace(request, params={**request.params, "temperature": SAMPLING_TEMPERATURE})
+            request = msgspec.structs.replace(
+                request, params={**request.params, "temperature": SAMPLING_TEMPERATURE}
+            )
         if not self.ledger.counts_tokens or {"max_tokens", "max_completion_tokens"} & request.params.keys():
             return request
         return msgspec.structs.replace(request, params={**request.params, "max_tokens": DEFAULT_MAX_TOKENS})
@@ -258,7 +264,9 @@ class Effects:
     def interruption(self) -> Interrupted:
         """The error that ends an interrupted run."""
         if self.at_once:
-            return Interrupted(self.signal_number, "interrupted at once; every reply that had come is recorded")
+            return Interrupted(
+                self.signal_number, "interrupted at once; every reply that had come is recorded"
+            )
         return Interrupted(self.signal_number, "interrupted; everything that was paid for is recorded")
 
     def what_changed(self) -> str:

@@ -85,7 +85,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         records: list[RowRecord | None] = [None] * count
         await self.stream(pairs, lambda place, record: records.__setitem__(place, record))
         result, start = [], 0
-        for arm, examples in pairs:
+        for _, examples in pairs:
             mine = records[start : start + len(examples)]
             result.append(tuple(r or not_reached(e) for r, e in zip(mine, examples, strict=True)))
             start += len(examples)
@@ -184,7 +184,9 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if self.effects.ledger.counts_tokens:
             largest = max((len(msgspec.json.encode(e.row)) for e in examples), default=0)
         prompt = arm.compiled.prompt_characters() * BYTES_PER_CHARACTER + largest
-        worst: dict[str, Amount] = {arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high}
+        worst: dict[str, Amount] = {
+            arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high
+        }
         if self.judge is not None and self.judge.calls():
             judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
             worst["judge"] = judged * self.judge.calls()

@@ -41,7 +41,9 @@ async def evaluate_split(
     verdicts = split_verdicts(split, figures, session.spec.run.max_unscored)
     notes = list(session.dataset.notes)
     if overlap:
-        notes.append(f"{overlap} of these rows are rows that this artifact was trained or chosen on: the score flatters")
+        notes.append(
+            f"{overlap} of these rows are rows that this artifact was trained or chosen on: the score flatters"
+        )
     spent = ledger.spent
     summary = Summary(
         command="eval",

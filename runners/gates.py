@@ -20,7 +20,9 @@ _COMPARE = {
 }
 
 
-def held_against(gates: Sequence[Gate], summary: Mapping[str, Any], timing: Mapping[str, Any]) -> list[GateResult]:
+def held_against(
+    gates: Sequence[Gate], summary: Mapping[str, Any], timing: Mapping[str, Any]
+) -> list[GateResult]:
     """The result of each gate, in order. Unrounded figures decide.
 
     A figure of a split that was not scored, or of another command, makes a gate `not applicable`; a figure that

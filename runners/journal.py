@@ -129,7 +129,9 @@ class Journal:
     def begin_phase(self, number: int, digest: str, window: int) -> None:
         """Record what a phase works on, before its first call."""
         known = self._phases.get(number)
-        record = PhaseRecord(number, digest, max(window, known.window if known else 0), bool(known and known.done))
+        record = PhaseRecord(
+            number, digest, max(window, known.window if known else 0), bool(known and known.done)
+        )
         self._phases[number] = record
         self._execute(
             "INSERT OR REPLACE INTO phases VALUES (?, ?, ?, ?)", (number, digest, record.window, record.done)
@@ -181,7 +183,9 @@ class Journal:
     def record_now(self, key: bytes, *, phase: int, kind: EffectKind, role: str, payload: bytes) -> Effect:
         """Commit an effect at once; for the rare decision that is taken outside of a phase's traffic."""
         effect = Effect(key, phase, self.session, kind, role, payload)
-        self._execute("INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(effect))
+        self._execute(
+            "INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(effect)
+        )
         self._known.add(key)
         return effect
 
@@ -191,7 +195,9 @@ class Journal:
         What follows the first of them may now go another way, so from its phase on effects may be used or not.
         """
         counts: dict[int, int] = dict(
-            self._db.execute("SELECT phase, count(*) FROM effects WHERE kind = 'model_failure' GROUP BY phase")
+            self._db.execute(
+                "SELECT phase, count(*) FROM effects WHERE kind = 'model_failure' GROUP BY phase"
+            )
         )
         if not counts:
             return 0

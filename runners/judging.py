@@ -11,7 +11,7 @@ from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
-from promptc.runners.program import Asked, Predictor, Prediction, Speaker
+from promptc.runners.program import Asked, Prediction, Predictor, Speaker
 from promptc.spec.expressions import Expression, compile_expression
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import MetricUse, Spec
@@ -43,7 +43,9 @@ class AppliedMetric(msgspec.Struct, frozen=True, kw_only=True):
         """False where the row has no gold that the metric needs, or its `when` is not true."""
         if self.metric.reads_gold and self.gold is not None and row.get(self.gold) is None:
             return False
-        return self.condition is None or self.condition.evaluate({"inputs": dict(row), "row": dict(row)}) is True
+        return (
+            self.condition is None or self.condition.evaluate({"inputs": dict(row), "row": dict(row)}) is True
+        )
 
     def case(self, row: Mapping[str, Any], prediction: Prediction) -> Case:
         """What the metric looks at."""
@@ -68,7 +70,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 
     def gold_columns(self) -> tuple[str, ...]:
         """The columns that hold gold, in the order of the metrics."""
-        return tuple(dict.fromkeys(m.gold for m in self.metrics if m.metric.reads_gold and m.gold is not None))
+        return tuple(
+            dict.fromkeys(m.gold for m in self.metrics if m.metric.reads_gold and m.gold is not None)
+        )
 
     def calls(self) -> int:
         """Model calls that judging one row takes."""
@@ -95,8 +99,12 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self, row: Mapping[str, Any], failure: Failure) -> Judged:
         """A row without a prediction: 0 where that is the candidate's doing, unscored otherwise."""
         applying = [a.use.name for a in self.metrics if failure.scored and a.applies(row)]
-        values: dict[str, float | None] = {a.use.name: 0.0 if a.use.name in applying else None for a in self.metrics}
-        return Judged(score=self._combined(values), metrics=values, feedback={"": failure.message}, details={})
+        values: dict[str, float | None] = {
+            a.use.name: 0.0 if a.use.name in applying else None for a in self.metrics
+        }
+        return Judged(
+            score=self._combined(values), metrics=values, feedback={"": failure.message}, details={}
+        )
 
     async def _score(
         self, applied: AppliedMetric, row: Mapping[str, Any], prediction: Prediction, services: LaneServices
@@ -104,7 +112,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         if not applied.applies(row):
             return None
         try:
-            return await applied.metric.score(applied.case(row, prediction), services.for_model(applied.use.model))
+            return await applied.metric.score(
+                applied.case(row, prediction), services.for_model(applied.use.model)
+            )
         except ValueError as error:
             raise RowFailed("metric", f"{applied.use.name}: the gold cannot be used: {error}") from error
 

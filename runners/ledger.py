@@ -37,7 +37,9 @@ class Amount(msgspec.Struct, frozen=True):
         """No part of it is larger than the room's."""
         slack = 1e-9
         return (
-            self.calls <= room.calls + slack and self.tokens <= room.tokens + slack and self.usd <= room.usd + slack
+            self.calls <= room.calls + slack
+            and self.tokens <= room.tokens + slack
+            and self.usd <= room.usd + slack
         )
 
 

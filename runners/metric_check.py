@@ -23,11 +23,18 @@ from promptc.spec.errors import SpecError
 ROWS_CHECKED = 50
 
 
-async def check_metrics(evaluator: Evaluator, judge: Judge, examples: Sequence[Example], seed: int) -> list[str]:
+async def check_metrics(
+    evaluator: Evaluator, judge: Judge, examples: Sequence[Example], seed: int
+) -> list[str]:
     """Notes on what could not be checked. Raises SpecError for a metric that cannot tell gold from shuffled gold."""
     findings, notes = [], []
     for applied in judge.metrics:
-        if not applied.metric.reads_gold or applied.metric.calls() or applied.gold is None or applied.field is None:
+        if (
+            not applied.metric.reads_gold
+            or applied.metric.calls()
+            or applied.gold is None
+            or applied.field is None
+        ):
             continue
         rows = [e for e in examples if applied.applies(e.row)][:ROWS_CHECKED]
         golds = [_gold(e.row[applied.gold]) for e in rows]
@@ -47,7 +54,8 @@ async def check_metrics(evaluator: Evaluator, judge: Judge, examples: Sequence[E
 def _finding(applied: AppliedMetric, right: float, wrong: float, reason: str) -> Diagnostic:
     return Diagnostic(
         message=f"metric `{applied.use.name}` cannot tell right from wrong: "
-        f"gold as the answer scores {right:.2f}, shuffled gold {wrong:.2f}" + (f" ({reason})" if reason else ""),
+        f"gold as the answer scores {right:.2f}, shuffled gold {wrong:.2f}"
+        + (f" ({reason})" if reason else ""),
         position=applied.use.position,
         hint="check `field:` and `expected:`, or the metric itself; --skip-metric-check searches anyway",
     )

@@ -40,7 +40,9 @@ Job = Callable[["Lane"], Awaitable[Result]]
 class _Source(Generic[Result]):
     """Where the jobs come from: a collection, or a stream that may let one wait."""
 
-    def __init__(self, jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]], wake: Callable[[], None]
+    ) -> None:
         self._jobs = iter(jobs) if isinstance(jobs, Iterable) else None
         self._stream = None if isinstance(jobs, Iterable) else jobs
         self._coming: asyncio.Task[Job[Result] | None] | None = None
@@ -105,7 +107,9 @@ class Lane:
         self._sequence += 1
         if self.phase.in_waves:
             await self.phase.admit(self.row, self._sequence, request, model, role, reask)
-        completion = await self.phase.effects.complete(self.phase, request, model=model, role=role, reask=reask)
+        completion = await self.phase.effects.complete(
+            self.phase, request, model=model, role=role, reask=reask
+        )
         self._input_tokens += completion.usage.input_tokens
         self._output_tokens += completion.usage.output_tokens
         self._cost = None if self._cost is None or completion.cost is None else self._cost + completion.cost
@@ -144,7 +148,9 @@ class Phase(Generic[Result]):
         self._error: BaseException | None = None
 
     async def run(
-        self, jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]], finished: Callable[[int, Result], None]
+        self,
+        jobs: Iterable[Job[Result]] | AsyncIterator[Job[Result]],
+        finished: Callable[[int, Result], None],
     ) -> int:
         """Work on all jobs; returns how many were started. Fewer than all means that the budget cut the phase.
 
@@ -156,7 +162,9 @@ class Phase(Generic[Result]):
         started = 0
         try:
             while True:
-                while not source.exhausted and self._may_start() and (job := self._next_job(source)) is not None:
+                while (
+                    not source.exhausted and self._may_start() and (job := self._next_job(source)) is not None
+                ):
                     self._active += 1
                     self._busy += 1
                     task = asyncio.create_task(self._one(started, job, finished))
@@ -185,7 +193,9 @@ class Phase(Generic[Result]):
         self.effects.save_elapsed()
         return started
 
-    async def admit(self, row: int, sequence: int, request: Request, model: str, role: str, reask: bool) -> None:
+    async def admit(
+        self, row: int, sequence: int, request: Request, model: str, role: str, reask: bool
+    ) -> None:
         """Wait for the wave that this call goes out in; raises BudgetDenied when there is none."""
         worst = self.effects.worst_call(request, model)
         if self.cut:
@@ -206,7 +216,9 @@ class Phase(Generic[Result]):
         if self._live:
             return
         if self._ended_before:
-            raise diverged(self.effects, f"phase {self.number} ended, and now asks for a reply it never asked for")
+            raise diverged(
+                self.effects, f"phase {self.number} ended, and now asks for a reply it never asked for"
+            )
         if self.effects.journal.unused(self.number) == 0:
             self._live = True
             return
@@ -257,7 +269,8 @@ class Phase(Generic[Result]):
         unused = self.effects.journal.unused(self.number)
         if unused:
             self._error = diverged(
-                self.effects, f"phase {self.number} asks for new replies while {unused} recorded ones are not asked for"
+                self.effects,
+                f"phase {self.number} asks for new replies while {unused} recorded ones are not asked for",
             )
             self._abandon()
             return

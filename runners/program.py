@@ -160,8 +160,6 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(outputs=outputs, trace=tuple(trace))
 
 
-
-
 class StepCall:
     """What a module may do while it runs on one row of one step."""
 
@@ -217,7 +215,9 @@ class StepCall:
             scope = {"args": dict(inputs), "self": dict(outputs), "inputs": dict(inputs)}
             for check in checks:
                 if compile_expression(check.check).evaluate(scope) is not True:
-                    return Verdict(check.message or f"this must hold: {check.check}", check.retries, check.suggest)
+                    return Verdict(
+                        check.message or f"this must hold: {check.check}", check.retries, check.suggest
+                    )
             return None
 
         return validate
@@ -263,7 +263,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                 failed = RowFailed("constraint", verdict.message)
                 if len(notes) > verdict.retries:
                     break
-                correction = f"Your answer was read, but a check failed: {verdict.message}\nAnswer again in full."
+                correction = (
+                    f"Your answer was read, but a check failed: {verdict.message}\nAnswer again in full."
+                )
             reasks += 1
             messages = (*messages, Message("assistant", completion.text), Message("user", correction))
         if accepted is not None:
@@ -317,7 +319,9 @@ def _described(signature: Signature, texts: PredictorTexts) -> Signature:
 
     def described(fields: Sequence[Field]) -> tuple[Field, ...]:
         return tuple(
-            msgspec.structs.replace(f, description=texts.descriptions[f.name]) if f.name in texts.descriptions else f
+            msgspec.structs.replace(f, description=texts.descriptions[f.name])
+            if f.name in texts.descriptions
+            else f
             for f in fields
         )
 

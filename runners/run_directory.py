@@ -184,7 +184,8 @@ class RunDirectory:
         except OSError as error:
             self.close()
             raise RunError(
-                f"{self.work} is being written by another promptc process", "wait for it, or choose another -o"
+                f"{self.work} is being written by another promptc process",
+                "wait for it, or choose another -o",
             ) from error
 
 
@@ -276,7 +277,9 @@ def _occupied(path: Path) -> bool:
     with _disk_errors(path):
         if not path.exists():
             return False
-        return not path.is_dir() or any(entry.name not in (LOCK, f".{MARKER}.tmp") for entry in path.iterdir())
+        return not path.is_dir() or any(
+            entry.name not in (LOCK, f".{MARKER}.tmp") for entry in path.iterdir()
+        )
 
 
 def _slug(name: str) -> str:
@@ -289,5 +292,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        hint = "free space and run the same command again: it resumes" if full else "mend the permissions, or use -o"
+        hint = (
+            "free space and run the same command again: it resumes"
+            if full
+            else "mend the permissions, or use -o"
+        )
         raise RunError(f"{path}: {error.strerror or error}", hint) from error

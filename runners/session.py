@@ -59,7 +59,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return None if column is None else [str(e.row.get(column)) for e in examples]
 
 
-def row_line(record: RowRecord, example: Example, session: Session, split: str, candidate: str) -> dict[str, Any]:
+def row_line(
+    record: RowRecord, example: Example, session: Session, split: str, candidate: str
+) -> dict[str, Any]:
     """A line of rows.jsonl: what went in, what came out, and what was thought of it."""
     program = session.program
     golds = session.judge.gold_columns()
@@ -96,5 +98,11 @@ def _unseen(record: RowRecord) -> list[dict[str, Any]]:
     for step in record.trace:
         extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
         if extra or step.notes:
-            found.append({"predictor": step.predictor, "outputs": extra, **({"notes": step.notes} if step.notes else {})})
+            found.append(
+                {
+                    "predictor": step.predictor,
+                    "outputs": extra,
+                    **({"notes": step.notes} if step.notes else {}),
+                }
+            )
     return found

@@ -171,9 +171,7 @@ def summarize(
         ci_low=whole.ci_low,
         ci_high=whole.ci_high,
         n=whole.n,
-        metrics={
-            m.use.name: over(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics
-        },
+        metrics={m.use.name: over(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics},
         tallies=_tallies(rows, judge),
         slices={
             column: {

@@ -98,17 +98,21 @@ def _text(node: Node, path: Path, environment: Mapping[str, str], findings: Find
         return node
     if kind == "credential":
         return node
+    return _substituted(node, path, environment, findings)
+
+
+def _substituted(node: Node, path: Path, environment: Mapping[str, str], findings: Findings) -> Node:
     try:
-        return msgspec.structs.replace(node, value=substitute(text, environment))
+        return msgspec.structs.replace(node, value=substitute(node.value, environment))
     except KeyError as error:
         name = str(error.args[0])
         near = closest(name, environment)
+        meant = f"did you mean {near}? " if near else ""
         findings.error(
             f"the environment variable {name} is not set",
             node.position,
             path=dotted(path),
-            hint=(f"did you mean {near}? " if near else "")
-            + f"set it, or give a default: ${{env:{name}:-…}}",
+            hint=f"{meant}set it, or give a default: ${{env:{name}:-…}}",
         )
         return node
 

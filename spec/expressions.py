@@ -11,16 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from promptc.spec.expression_shape import (
-    MAX_WORK,
-    ExpressionError,
-    Reference,
-    Shape,
-    Size,
-    inspect,
-    measure,
-    work,
-)
+from promptc.spec.expression_shape import ExpressionError, Reference, Shape, inspect
+from promptc.spec.expression_work import MAX_WORK, Size, measure, work
 from promptc.spec.suggest import did_you_mean
 
 FUNCTIONS = (

@@ -12,7 +12,11 @@ from typing import Any
 import msgspec
 
 from promptc.spec import grammar_sections as sections
+from promptc.spec.grammar_models import model, models
 from promptc.spec.grammar_types import (
+    NAME,
+    NAME_IN_WORDS,
+    NOT_YET,
     Schema,
     choice,
     flag,
@@ -71,7 +75,7 @@ def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mappin
         "additionalProperties": False,
         "$defs": {
             **type_definitions(),
-            "model": sections.model(),
+            "model": model(),
             "step": sections.step(),
             "anyPlugin": _any_plugin(),
             "longText": _long_text(),
@@ -84,7 +88,7 @@ def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mappin
 def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] = ()) -> Schema:
     """A plug-in of a kind: its name, or a mapping from its one name to its parameters."""
     later: dict[str, Schema] = {
-        name: {"type": ["object", "null"], "description": f"{name}.{sections.LATER}", "examples": [{}]}
+        name: {"type": ["object", "null"], "description": f"{name}.{NOT_YET}", "examples": [{}]}
         for name in announced
     }
     known = {name: with_own_keys(kind, schema) for name, schema in entries.items()}
@@ -115,8 +119,8 @@ def metric_keys() -> dict[str, Schema]:
         "name": text(
             "What the figure is called.",
             "queue_right",
-            pattern=sections.NAME,
-            **{"$comment": sections.NAME_IN_WORDS},
+            pattern=NAME,
+            **{"$comment": NAME_IN_WORDS},
         ),
         "weight": number("Its weight in the score; 0 is reported only.", 3, minimum=0),
         "negate": flag("Count 1 minus the score."),
@@ -161,8 +165,16 @@ def _long_text() -> Schema:
 
 
 def _top_level() -> dict[str, Schema]:
-    plugins = {"$ref": "#/$defs/anyPlugin"}
-    expression: Schema = {"type": "string", "minLength": 1}
+    """Every key, in the order in which a spec is read."""
+    module = refer(
+        "module",
+        "The strategy that carries the signature out; predict where it is not given.",
+        "chain_of_thought",
+    )
+    return {**_program(), **_pipeline(), **sections.step_keys(), "module": module, **_judging()}
+
+
+def _program() -> dict[str, Schema]:
     return {
         "version": {
             "const": 1,
@@ -178,12 +190,19 @@ def _top_level() -> dict[str, Schema]:
             **{"$comment": "letters, digits, dots, dashes and underscores, at most 80"},
         ),
         "description": refer("longText", "What the program is for.", "Routes support tickets."),
-        "models": sections.models(),
+        "models": models(),
         "data": sections.data(),
         "fields": sections.fields(),
         "signature": sections.signature(),
+    }
+
+
+def _pipeline() -> dict[str, Schema]:
+    plugins = {"$ref": "#/$defs/anyPlugin"}
+    expression: Schema = {"type": "string", "minLength": 1}
+    return {
         "pipeline": many(
-            "Several steps." + sections.LATER,
+            "Several steps." + NOT_YET,
             {"$ref": "#/$defs/step"},
             [{"step": "answer", "signature": "a -> b"}],
             minItems=1,
@@ -197,21 +216,21 @@ def _top_level() -> dict[str, Schema]:
             {"answer": "first(shorten.short, answer.answer)"},
         ),
         "retrievers": named(
-            "Where steps find passages." + sections.LATER,
+            "Where steps find passages." + NOT_YET,
             plugins,
             {"handbook": {"bm25": {"documents": "corpus.jsonl"}}},
         ),
         "tools": named(
-            "What a model may call." + sections.LATER,
+            "What a model may call." + NOT_YET,
             plugins,
             {"search": {"python": {"function": "tools.py:search"}}},
         ),
-        **sections.step_keys(),
-        "module": refer(
-            "module",
-            "The strategy that carries the signature out; predict where it is not given.",
-            "chain_of_thought",
-        ),
+    }
+
+
+def _judging() -> dict[str, Schema]:
+    expression: Schema = {"type": "string", "minLength": 1}
+    return {
         "metrics": many("What judges a prediction.", {"$ref": "#/$defs/metric"}, ["exact_match"], minItems=1),
         "objective": {
             "type": ["string", "array"],
@@ -229,7 +248,7 @@ def _top_level() -> dict[str, Schema]:
         ),
         "optimizer": refer("optimizer", "What searches for a better prompt.", "labeled_few_shot"),
         "tune": named(
-            "Choices that the optimizer makes." + sections.LATER,
+            "Choices that the optimizer makes." + NOT_YET,
             {"type": "array", "minItems": 1},
             {"search.k": [2, 4, 8]},
         ),
@@ -241,14 +260,14 @@ def _top_level() -> dict[str, Schema]:
             uniqueItems=True,
         ),
         "sweep": named(
-            "Values whose every combination is a run." + sections.LATER,
+            "Values whose every combination is a run." + NOT_YET,
             {"type": "array", "minItems": 1},
             {"models.task": ["openai/gpt-4.1-mini"]},
         ),
         "run": sections.run(),
         "promote": {
             "type": ["string", "object"],
-            "description": "Where the artifact is copied to when the verdict allows." + sections.LATER,
+            "description": "Where the artifact is copied to when the verdict allows." + NOT_YET,
             "examples": ["prompts/triage.json"],
             "minLength": 1,
             "properties": {

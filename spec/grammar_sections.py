@@ -1,96 +1,26 @@
-"""The grammar of a spec's sections: every key of models, data, steps, budget and run, with what it says."""
+"""The grammar of a spec's sections: every key of data, steps, budget and run, with what it says."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from promptc.spec.grammar_types import Schema, choice, flag, many, mapping, named, number, refer, text, whole
-from promptc.spec.model import MODEL_ROLES
+from promptc.spec.grammar_types import (
+    NAME,
+    NAME_IN_WORDS,
+    NOT_YET,
+    Schema,
+    choice,
+    flag,
+    many,
+    mapping,
+    named,
+    number,
+    refer,
+    text,
+    whole,
+)  # fmt: skip
 
-LATER = " Not available yet in this version."
-
-NAME = "^[A-Za-z_][A-Za-z0-9_-]*$"
-NAME_IN_WORDS = "letters, digits, dashes and underscores, starting with a letter"
 _STRINGS: Schema = {"type": "string", "minLength": 1}
-
-
-def model() -> Schema:
-    """A language model: a name, or a mapping."""
-    price = {
-        "input": number("Dollars per million input tokens.", 0.4, minimum=0),
-        "cached_input": number(
-            "Dollars per million input tokens that the provider has cached.", 0.1, minimum=0
-        ),
-        "output": number("Dollars per million output tokens.", 1.6, minimum=0),
-    }
-    limits = {
-        "rpm": whole("The most requests a minute.", 500, minimum=1),
-        "tpm": whole("The most tokens a minute.", 200000, minimum=1),
-        "concurrency": whole("The most requests at once.", 8, minimum=1),
-    }
-    properties = {
-        "model": text(
-            "The name, as litellm has it, or embedded/icl, embedded/script.",
-            "openai/gpt-4.1-mini",
-            minLength=1,
-        ),
-        "api_base": text("Where the model is served, when not at its provider.", "http://localhost:8000/v1"),
-        "api_key": text("The key, out of the environment.", "${env:OPENAI_API_KEY}"),
-        "api_key_command": text("A command that prints the key.", "pass show openai"),
-        "headers": named(
-            "Headers that are sent with every request.", {"type": "string"}, {"X-Team": "search"}
-        ),
-        "transport": choice(
-            "How it is reached, when not by its name.", "litellm", "direct", "embedded", "script", "replay"
-        ),
-        "timeout": number("Seconds for one request.", 60, exclusiveMinimum=0),
-        "price": mapping(
-            "What it costs, where that is not known.",
-            price,
-            {"input": 0.4, "output": 1.6},
-            required=["input", "output"],
-        ),
-        "limits": mapping("Walls for requests and tokens.", limits, {"rpm": 500}),
-        "params": {
-            "type": "object",
-            "description": "Parameters that are sent as they are, such as temperature and max_tokens.",
-            "examples": [{"temperature": 0, "max_tokens": 500}],
-        },
-        "on_unsupported": choice("What to do with a parameter that the model refuses.", "error", "drop"),
-        "batch": flag("Use the provider's batch interface." + LATER, False),
-    }
-    return {
-        "type": ["string", "object"],
-        "title": "model",
-        "description": "A language model: its name, or a mapping.",
-        "minLength": 1,
-        "properties": properties,
-        "required": ["model"],
-        "additionalProperties": False,
-    }
-
-
-def models() -> Schema:
-    """Models by role or by a name of the user's own."""
-    roles = {
-        "task": "Runs the program.",
-        "teacher": "Makes demonstrations; task where it is not given.",
-        "proposer": "Proposes instructions; task where it is not given.",
-        "judge": "Judges, for llm_judge; task where it is not given.",
-        "embed": "Embeds texts; without it, vectors are hashed.",
-        "extract": "Extracts fields from free text; task where it is not given.",
-    }
-    return named(
-        "Language models by role (task, teacher, proposer, judge, embed, extract) or by a name of your own.",
-        {"$ref": "#/$defs/model"},
-        {
-            "task": "openai/gpt-4.1-mini",
-            "proposer": {"model": "openai/gpt-4.1", "params": {"temperature": 1.0}},
-        },
-        properties={role: refer("model", roles[role], "openai/gpt-4.1-mini") for role in MODEL_ROLES},
-        propertyNames={"pattern": NAME, "$comment": NAME_IN_WORDS},
-        minProperties=1,
-    )
 
 
 def data() -> Schema:
@@ -103,7 +33,7 @@ def data() -> Schema:
         "seed": whole("Another seed cuts the rows otherwise.", 1, minimum=0),
         "stratify": text("The column whose values are spread evenly.", "queue", minLength=1),
         "group": text("The column whose equal values stay together.", "customer", minLength=1),
-        "folds": whole("Cross-validate with so many folds." + LATER, 5, minimum=2),
+        "folds": whole("Cross-validate with so many folds." + NOT_YET, 5, minimum=2),
     }
     return {
         "type": ["string", "object"],
@@ -324,7 +254,7 @@ def run() -> Schema:
         "repeat": whole(
             "How often each row is run. More than 1 is not available yet in this version.", 1, minimum=1
         ),
-        "pass_rule": text("When a repeated row counts as passed." + LATER, "majority", minLength=1),
+        "pass_rule": text("When a repeated row counts as passed." + NOT_YET, "majority", minLength=1),
         "max_unscored": number(
             "The share of unscored rows above which a figure is not trusted.", 0.02, minimum=0, maximum=1
         ),
@@ -332,7 +262,7 @@ def run() -> Schema:
         "journal": choice(
             "Where effects are kept: in the run directory, or only while it runs.", "file", "memory"
         ),
-        "record": named("Where to record effects." + LATER, {"type": "string"}, {"calls": "calls.jsonl"}),
+        "record": named("Where to record effects." + NOT_YET, {"type": "string"}, {"calls": "calls.jsonl"}),
         "runner": text(
             "What carries the rows out. Others than local are not available yet in this version.",
             "local",

@@ -6,6 +6,11 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+NOT_YET = " Not available yet in this version."
+
+NAME = "^[A-Za-z_][A-Za-z0-9_-]*$"
+NAME_IN_WORDS = "letters, digits, dashes and underscores, starting with a letter"
+
 _TYPE_NAMES = ["string", "integer", "number", "boolean", "array", "object", "null"]
 
 

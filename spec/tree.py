@@ -7,8 +7,6 @@ numbers, true, false and null.
 
 from __future__ import annotations
 
-import bisect
-import re
 from typing import Any
 
 import msgspec
@@ -17,15 +15,11 @@ import yaml
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
 from promptc.spec.nodes import Document, Node
 from promptc.spec.scalars import resolve
+from promptc.spec.source import Source, decode, readable_json
 from promptc.spec.yaml_traps import explain
 
-MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-
-_NOT_YAML_RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_SURROGATES = re.compile(r"\\u[dD][89abAB]")
-_NOT_YAML = re.compile(f"{_NOT_YAML_RAW.pattern}|{_SURROGATES.pattern}")
 
 _CORE_TAGS = {
     "!": str,
@@ -39,81 +33,17 @@ _CORE_TAGS = {
 }
 
 
-class Source:
-    """A file's text, and the place of each character in it."""
-
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.text = text
-        self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
-
-    def span(self, start: int, end: int) -> Position:
-        """The place of the characters from `start` up to `end`, cut where the first line ends."""
-        line = bisect.bisect_right(self._starts, start) - 1
-        begin = self._starts[line]
-        last = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text) + 1
-        column = start - begin + 1
-        stop = min(end, last - 1 if end >= last else end)
-        return Position(self.file, line + 1, column, max(column + 1, stop - begin + 1))
-
-
 def parse(text: str | bytes, file: str) -> tuple[Document | None, tuple[Diagnostic, ...]]:
     """The document in a file, or None and why. Findings that leave a tree standing come with the tree."""
     findings = Findings()
-    decoded = _decode(text, file, findings)
+    decoded = decode(text, file, findings)
     if decoded is None:
         return None, findings.arranged()
-    source = Source(file, _readable_json(decoded))
+    source = Source(file, readable_json(decoded))
     root = _Composer(source, findings).document()
     if root is None:
         return None, findings.arranged()
     return Document(file=file, text=decoded, root=root), findings.arranged()
-
-
-def _decode(text: str | bytes, file: str, findings: Findings) -> str | None:
-    """UTF-8 with or without a byte order mark, and nothing else."""
-    top = Position(file, 1, 1, 2)
-    if len(text) > MAX_BYTES:
-        findings.error(
-            f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB",
-            top,
-            hint="put rows into a JSONL file and name it under data:",
-        )
-        return None
-    if isinstance(text, bytes):
-        if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-            findings.error("the file is UTF-16; promptc reads UTF-8", top, hint="save it as UTF-8")
-            return None
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            good = error.object[: error.start].decode("utf-8")
-            place = Source(file, good).span(len(good), len(good) + 1)
-            findings.error(
-                f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}",
-                place,
-                hint="save the file as UTF-8",
-            )
-            return None
-    text = text.removeprefix("\ufeff")
-    surrogate = re.search("[\ud800-\udfff]", text)
-    if surrogate is not None:
-        place = Source(file, text).span(surrogate.start(), surrogate.end())
-        findings.error("a lone surrogate, which is no character", place, hint="save the file as UTF-8")
-        return None
-    return text
-
-
-def _readable_json(text: str) -> str:
-    """JSON is YAML but for a few characters and escapes, which are written so that both read the same."""
-    if not text.lstrip().startswith("{") or not _NOT_YAML.search(text):
-        return text
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
-    plain_escapes = text if not _SURROGATES.search(text) else msgspec.json.encode(value).decode()
-    return _NOT_YAML_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", plain_escapes)
 
 
 class _Open(msgspec.Struct):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptc.spec.expression_shape import MAX_WORK, Size, inspect, measure, work
+from promptc.spec.expression_shape import inspect
+from promptc.spec.expression_work import MAX_WORK, Size, measure, work
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
 from promptc.spec.gates import parse_gate
 from promptc.spec.type_text import TypeTextError

@@ -620,6 +620,14 @@ def test_a_wrong_override_names_the_flag(override, message):
     assert [(finding.message, finding.position) for finding in findings] == [(message, None)]
 
 
+def test_what_a_spec_extends_can_be_overridden(tmp_path):
+    write(tmp_path, "other.yaml", "run: {seed: 5}\n")
+    assert read(SMALL, tmp_path, overrides=["extends=other.yaml"]).run.seed == 5
+    assert messages(SMALL, tmp_path, overrides=["extends=none.yaml"]) == [
+        "--set extends=none.yaml: there is no file none.yaml"
+    ]
+
+
 def test_later_overrides_win_and_all_wrong_ones_are_named():
     assert read(SMALL, overrides=["run.seed=1", "run.seed=2"]).run.seed == 2
     assert len(messages(SMALL, overrides=["run.seed=x", "nope=1", "y"])) == 3

@@ -15,8 +15,12 @@ SPLITS = ("dev", "train", "test", "all")
 
 @click.command(name="eval")
 @target
-@click.option("--split", type=click.Choice(SPLITS), default="dev", show_default=True, help="The rows to score.")
-@click.option("--rows", "row_ids", metavar="ID[,ID…]", help="Only these rows, by id; @FILE reads one id a line.")
+@click.option(
+    "--split", type=click.Choice(SPLITS), default="dev", show_default=True, help="The rows to score."
+)
+@click.option(
+    "--rows", "row_ids", metavar="ID[,ID…]", help="Only these rows, by id; @FILE reads one id a line."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of the split.")
 @click.option(
     "--candidate", type=click.Path(path_type=Path), metavar="FILE",
@@ -96,7 +100,9 @@ def wanted_ids(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def chosen_rows(examples: Sequence[Any], ids: Sequence[str], limit: int | None, split: str) -> tuple[Any, ...]:
+def chosen_rows(
+    examples: Sequence[Any], ids: Sequence[str], limit: int | None, split: str
+) -> tuple[Any, ...]:
     """The rows that were selected. Raises NothingSelected."""
     from promptc.spec.errors import NothingSelected
 
@@ -130,5 +136,3 @@ def floor_gates(floors: Sequence[str], split: str) -> tuple[Any, ...]:
             raise UsageError(f"--fail-under {floor}: expected a number or METRIC=NUMBER") from None
         gates.append(parse_gate(f"{path} >= {number}"))
     return tuple(gates)
-
-

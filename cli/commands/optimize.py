@@ -17,8 +17,12 @@ from promptc.cli.options import run_options, spec_options, target, view_options
     "--start", type=click.Path(path_type=Path), metavar="FILE|RUN",
     help="Search from a candidate.yaml, an artifact or a run's winner.",
 )  # fmt: skip
-@click.option("--skip-metric-check", is_flag=True, help="Search even if the metrics cannot tell gold from noise.")
-@click.option("--fail-if-no-improvement", is_flag=True, help="Exit 8 when nothing significantly better was found.")
+@click.option(
+    "--skip-metric-check", is_flag=True, help="Search even if the metrics cannot tell gold from noise."
+)
+@click.option(
+    "--fail-if-no-improvement", is_flag=True, help="Exit 8 when nothing significantly better was found."
+)
 @run_options
 @spec_options
 @view_options

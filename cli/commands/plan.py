@@ -13,7 +13,10 @@ from promptc.cli.options import spec_options, target, view_options
 @click.command()
 @target
 @click.option(
-    "--for", "command", type=click.Choice(["optimize", "eval"]), help="What to plan. Default: both where possible."
+    "--for",
+    "command",
+    type=click.Choice(["optimize", "eval"]),
+    help="What to plan. Default: both where possible.",
 )
 @click.option("--split", type=click.Choice(["dev", "train", "test", "all"]), default="dev", show_default=True)
 @spec_options

@@ -12,7 +12,9 @@ from promptc.cli.options import spec_options, target, view_options
 
 @click.command()
 @target
-@click.option("--row", "row_id", metavar="ID", help="The row to render. Without it, inputs are shown as gaps.")
+@click.option(
+    "--row", "row_id", metavar="ID", help="The row to render. Without it, inputs are shown as gaps."
+)
 @click.option("--step", metavar="NAME", help="Only this predictor.")
 @click.option(
     "--candidate", type=click.Path(path_type=Path), metavar="FILE",

@@ -30,7 +30,9 @@ from promptc.cli.options import options, spec_options, target
 @options(
     click.option("-q", "--quiet", is_flag=True, help="No progress; errors only."),
     click.option("-v", "--verbose", count=True, help="Say more; repeatable."),
-    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True),
+    click.option(
+        "--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True
+    ),
 )
 def run(spec: Path | None, data: Path | None, **typed: Any) -> int:
     """Predict: JSONL rows in (a file, or standard input), JSONL predictions out, in the order of the rows.

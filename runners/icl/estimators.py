@@ -70,32 +70,28 @@ class ChooseSeveral(msgspec.Struct, frozen=True):
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """The best span, rewritten as the demos rewrite theirs.
+    """The best span that the field admits, rewritten as the demos rewrite theirs.
 
     With `optional` (some demo has None) it is None where no span looks right.
     """
 
     copier: Copier
     rewrite: Rewrite
+    leaf: Leaf
     optional: bool
-    pattern: str
     otherwise: Estimator
 
     def guess(self, case: Case, draw: Draw, skip: int) -> Any:
-        """A copied value, else what the estimator behind says."""
-        found = usable(
-            self.copier.ranked(case.documents)[: 3 * _TOP], case.documents, self.rewrite, self.pattern
-        )[:_TOP]
+        """A copied value; where no span will do, what the estimator behind says."""
+        found = usable(self.copier.ranked(case.documents), case.documents, self.rewrite, self.leaf)
         scores = [score for score, _ in found]
         values = [value for _, value in found]
         if self.optional:
             scores.append(0.0)
             values.append(None)
-        return (
-            values[draw.pick(scores, _SPAN_SHARPNESS, skip)]
-            if values
-            else self.otherwise.guess(case, draw, skip)
-        )
+        if not values:
+            return self.otherwise.guess(case, draw, skip)
+        return values[draw.pick(scores, _SPAN_SHARPNESS, skip)]
 
 
 class CopySeveral(msgspec.Struct, frozen=True):
@@ -103,21 +99,25 @@ class CopySeveral(msgspec.Struct, frozen=True):
 
     copier: Copier
     rewrite: Rewrite
+    leaf: Leaf
     threshold: float
     low: int
     high: int
+    otherwise: Estimator
 
     def guess(self, case: Case, draw: Draw, skip: int) -> Any:
-        """A list of copied values, at least `low` of them while there are any."""
-        chosen: list[Place] = []
+        """A list of copied values, filled up to `low` with what the estimator behind says."""
+        chosen: dict[Place, Any] = {}
         for score, place in self.copier.ranked(case.documents):
             if len(chosen) >= self.high or (score < self.threshold and len(chosen) >= self.low):
                 break
-            if not any(_overlap(place, other) for other in chosen):
-                chosen.append(place)
-        pieces = [case.documents[index].piece(start, end) for index, start, end in sorted(chosen)]
-        values = [self.rewrite.apply(piece) for piece in pieces]
-        return [value for value in values if value is not None]
+            index, start, end = place
+            value = self.rewrite.apply(case.documents[index].piece(start, end))
+            if admits(self.leaf, value) and not any(_overlap(place, other) for other in chosen):
+                chosen[place] = value
+        values = [chosen[place] for place in sorted(chosen)]
+        missing = range(self.low - len(values))
+        return [*values, *(self.otherwise.guess(case, draw, skip + index) for index in missing)]
 
 
 class Recall(msgspec.Struct, frozen=True):
@@ -202,15 +202,26 @@ class Constant(msgspec.Struct, frozen=True):
 
 
 def usable(
-    ranked: Sequence[tuple[float, Place]], documents: Sequence[Document], rewrite: Rewrite, pattern: str
+    ranked: Sequence[tuple[float, Place]], documents: Sequence[Document], rewrite: Rewrite, leaf: Leaf
 ) -> list[tuple[float, Any]]:
-    """The ranked spans' values, each once, as far as they can be rewritten and fit the pattern."""
+    """The best ranked spans' values, each once, as far as they can be rewritten and the field admits them."""
     found: dict[Any, float] = {}
     for score, (index, start, end) in ranked:
         value = rewrite.apply(documents[index].piece(start, end))
-        if value is not None and value not in found and fits_pattern(pattern, str(value)):
+        if value not in found and admits(leaf, value):
             found[value] = score
+            if len(found) >= _TOP:
+                break
     return [(score, value) for value, score in found.items()]
+
+
+def admits(leaf: Leaf, value: Any) -> bool:
+    """Whether a value made from a span is one for the field: of its kind, in its range, by its pattern."""
+    if isinstance(value, str):
+        return leaf.kind not in {"integer", "number"} and fits_pattern(leaf.pattern, value)
+    if value is None or (leaf.kind == "integer" and isinstance(value, float)):
+        return False
+    return bool((leaf.low is None or leaf.low <= value) and (leaf.high is None or value <= leaf.high))
 
 
 def admissible(number: float, leaf: Leaf) -> int | float:

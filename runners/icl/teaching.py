@@ -94,14 +94,14 @@ class Teacher(msgspec.Struct, frozen=True):
         if not known:
             return PlainNumber(leaf)
         seen = [value if value is None or _is_number(value) else msgspec.UNSET for value in values]
-        copied = self._copy(leaf, seen, [AsNumber()])
+        instead = self._number_from_demos(leaf, numbers, known)
+        copied = self._copy(leaf, seen, [AsNumber()], instead)
         if copied is not None and (
             copied[1] >= _NEARLY_ALWAYS or (copied[1] >= _MOSTLY and not _is_scale(leaf))
         ):
             return copied[0]
-        estimator = self._number_from_demos(leaf, numbers, known)
         absent = tuple(value is None for value in values)
-        return Nullable(estimator, absent) if any(absent) else estimator
+        return Nullable(instead, absent) if any(absent) else instead
 
     def _number_from_demos(
         self, leaf: Leaf, numbers: Sequence[float | None], known: Sequence[float]
@@ -120,7 +120,8 @@ class Teacher(msgspec.Struct, frozen=True):
         texts = [value for value in known if isinstance(value, str)]
         if not known:
             return FirstClause(leaf.pattern)
-        copied = self._copy(leaf, values, None)
+        instead = Constant(None) if leaf.nullable else FirstClause(leaf.pattern)
+        copied = self._copy(leaf, values, None, instead)
         distinct = list(dict.fromkeys(texts))
         repeated = len(texts) >= 4 and 2 * len(distinct) <= len(texts)
         if copied is not None and copied[1] >= (_NEARLY_ALWAYS if repeated else _MOSTLY):
@@ -130,7 +131,7 @@ class Teacher(msgspec.Struct, frozen=True):
         return Recall(tuple(values))
 
     def _copy(
-        self, leaf: Leaf, values: Values, rewrites: Sequence[Rewrite] | None
+        self, leaf: Leaf, values: Values, rewrites: Sequence[Rewrite] | None, otherwise: Estimator
     ) -> tuple[Copy, float] | None:
         """A copier, and the share of the demos' values that it can explain; None without any."""
         wanted = [
@@ -143,9 +144,8 @@ class Teacher(msgspec.Struct, frozen=True):
         shown.update({index: frozenset() for index, value in enumerate(values) if value is None})
         copier = self._copier(shown)
         optional = any(value is None for value in values)
-        otherwise = Constant(None) if leaf.nullable else FirstClause(leaf.pattern)
         share = sum(map(bool, places)) / len(wanted)
-        return Copy(copier, rewrite, optional, leaf.pattern, otherwise), share
+        return Copy(copier, rewrite, leaf, optional, otherwise), share
 
     def _explained(
         self, wanted: Sequence[Sequence[Any]], demos: Sequence[int], rewrites: Sequence[Rewrite] | None
@@ -185,9 +185,8 @@ class Teacher(msgspec.Struct, frozen=True):
             return Items(self.estimator(node.item, [msgspec.UNSET] * len(values)), max(1, node.low))
         if not flat or isinstance(node.item, Listing):
             return Recall(tuple(msgspec.UNSET if each is None else each for each in lists))
-        return self._copied_list(node.item, node.low, high, lists) or self._recalled_list(
-            node, high, lists, flat
-        )
+        copied = self._copied_list(node.item, node.low, high, lists)
+        return copied or self._recalled_list(node, high, lists, flat)
 
     def _recalled_list(
         self, node: Listing, high: int, lists: Sequence[list[Any] | None], flat: list[Any]
@@ -198,10 +197,10 @@ class Teacher(msgspec.Struct, frozen=True):
         return Recall(tuple(msgspec.UNSET if each is None else each for each in lists))
 
     def _copied_list(
-        self, item: Leaf | Record, low: int, high: int, lists: Sequence[list[Any] | None]
+        self, item: Leaf, low: int, high: int, lists: Sequence[list[Any] | None]
     ) -> CopySeveral | None:
         wanted = [index for index, each in enumerate(lists) if each]
-        numeric = isinstance(item, Leaf) and item.kind in {"integer", "number"}
+        numeric = item.kind in {"integer", "number"}
         rewrite, places = self._explained(
             [lists[index] or [] for index in wanted], wanted, [AsNumber()] if numeric else None
         )
@@ -210,7 +209,9 @@ class Teacher(msgspec.Struct, frozen=True):
         shown = {index: found for index, found in zip(wanted, places, strict=True) if found}
         shown.update({index: frozenset() for index, each in enumerate(lists) if each == []})
         copier = self._copier(shown)
-        return CopySeveral(copier, rewrite, self._threshold(copier, shown), low, high)
+        threshold = self._threshold(copier, shown)
+        otherwise = self.estimator(item, [each[0] if each else msgspec.UNSET for each in lists])
+        return CopySeveral(copier, rewrite, item, threshold, low, high, otherwise)
 
     def _threshold(self, copier: Copier, shown: Mapping[int, frozenset[Place]]) -> float:
         """Half-way between the median score of right spans and that of the best wrong ones."""
