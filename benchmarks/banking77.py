@@ -12,7 +12,9 @@ SPEC = SPECS / "banking77.yaml"
 SIZES = (77, 154, 231, 308, 770)
 """Demonstrations: one, two, three, four and ten for each label on average."""
 
-RANDOM_SEARCH = "{bootstrap_random_search: {candidates: 16, max_labeled_demos: 231, max_bootstrapped_demos: 16}}"
+RANDOM_SEARCH = (
+    "{bootstrap_random_search: {candidates: 16, max_labeled_demos: 231, max_bootstrapped_demos: 16}}"
+)
 HEADER = ("what", "dev", "test", "test − start", "p", "calls", "wall s", "prompt characters", "with")
 
 
@@ -43,7 +45,17 @@ def _start(evaluated: dict[str, Any], found: dict[str, Any], wall: float) -> tup
     [trial, *_] = found["trials"]
     length = f"{trial['prompt_characters']:,}"
     calls = f"{evaluated['calls']:,}"
-    return "start", _figure(trial), _figure(test), "", "", calls, f"{wall:.1f}", length, "`eval … --split test`"
+    return (
+        "start",
+        _figure(trial),
+        _figure(test),
+        "",
+        "",
+        calls,
+        f"{wall:.1f}",
+        length,
+        "`eval … --split test`",
+    )
 
 
 def _line(what: str, found: dict[str, Any], wall: float, command: str) -> tuple[str, ...]:

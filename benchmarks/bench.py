@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peer-python", type=Path, metavar="PATH", help="a Python in whose environment dspy is installed"
     )
-    parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="rows of throughput and latency")
+    parser.add_argument(
+        "--rows", type=int, default=20_000, metavar="N", help="rows of throughput and latency"
+    )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of throughput and latency")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     return parser

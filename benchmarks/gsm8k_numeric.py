@@ -54,10 +54,10 @@ def why_missed(row: dict[str, Any]) -> str:
     [answer] = find_numbers(row["answer"])
     numbers = [number.value for number in find_numbers(row["solution"])]
     if answer.value in numbers:
-        return "stands earlier: text with another number follows"
+        return "where it stands earlier and text with another number follows"
     if any(number * 100 == answer.value for number in numbers):
-        return "asked for in cents, worked out in dollars"
-    return "stands nowhere in the solution"
+        return "where it is asked for in cents and worked out in dollars"
+    return "where it stands nowhere in the solution"
 
 
 def read(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -101,7 +101,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in FILES:
         if not (arguments.folder / f"{name}.jsonl").is_file():
-            raise SystemExit(f"{arguments.folder / name}.jsonl is missing: name the folder with gsm8k's files")
+            raise SystemExit(
+                f"{arguments.folder / name}.jsonl is missing: name the folder with gsm8k's files"
+            )
         rows = read(arguments.folder, name)
         print(*found_in(name, rows, asyncio.run(scored(rows))), sep="  ")
         show(rows, arguments.show)

@@ -98,7 +98,9 @@ def promptc() -> str:
     """The installed console script."""
     script = Path(sys.executable).with_name("promptc")
     if not script.is_file():
-        raise Missing(f"{script} is not there: run the benchmarks with the Python that promptc is installed in")
+        raise Missing(
+            f"{script} is not there: run the benchmarks with the Python that promptc is installed in"
+        )
     return str(script)
 
 
@@ -124,12 +126,16 @@ def timing_of(run: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def loopback(settings: Settings, *, reply: str, latency: int = 0) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
+def loopback(
+    settings: Settings, *, reply: str, latency: int = 0
+) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
     """The chat-completions server that does no work: its port, and what it has counted. `latency` in ms."""
     script = settings.shared / "bench" / "loopback.mjs"
     node = shutil.which("node")
     if node is None or not script.is_file():
-        raise Missing(f"no loopback server: {'node is not installed' if node is None else f'{script} is not there'}")
+        raise Missing(
+            f"no loopback server: {'node is not installed' if node is None else f'{script} is not there'}"
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -31,4 +31,6 @@ def measure(settings: Settings) -> Section:
             if turn:
                 walls[name].append(spent.wall * 1000)
     rows = [(name, middle(walls[name]), f"`{shown}`") for name, (shown, _) in commands.items()]
-    return Section(header=("what", "ms", "command"), rows=rows, notes=[f"Medians of {TIMES}, with their range."])
+    return Section(
+        header=("what", "ms", "command"), rows=rows, notes=[f"Medians of {TIMES}, with their range."]
+    )

@@ -77,7 +77,9 @@ def peer(settings: Settings, port: int, *, cached: bool) -> list[Measured]:
     """DSPy's Evaluate; with its disk cache a second pass that answers from it."""
     script = settings.shared / "bench" / "peers" / "dspy_eval.py"
     if settings.peer_python is None or not settings.peer_python.is_file() or not script.is_file():
-        raise Missing("DSPy is skipped: --peer-python names a Python with dspy, --shared the folder with bench/peers")
+        raise Missing(
+            "DSPy is skipped: --peer-python names a Python with dspy, --shared the folder with bench/peers"
+        )
     cache = settings.work / "peer-cache"
     shutil.rmtree(cache, ignore_errors=True)
     arguments = [str(port), str(PEER_ROWS), str(PEER_THREADS), *([str(cache)] if cached else [])]

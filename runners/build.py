@@ -7,7 +7,8 @@ from promptc.runners.formats.registry import FORMATS
 from promptc.runners.modules.protocol import Module
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.plugins import build
-from promptc.runners.program import Predictor, Program
+from promptc.runners.program import Assertion, Predictor, Program
+from promptc.spec.expressions import compile_expression
 from promptc.spec.model import Spec, Step
 
 
@@ -24,9 +25,14 @@ def build_program(spec: Spec) -> Program:
         steps=spec.steps,
         modules=modules,
         predictors=predictors,
+        checks={step.name: _assertions(step) for step in spec.steps if step.checks},
         inputs=spec.inputs,
         outputs=spec.outputs,
     )
+
+
+def _assertions(step: Step) -> tuple[Assertion, ...]:
+    return tuple(Assertion(check, compile_expression(check.check)) for check in step.checks)
 
 
 def _predictors(step: Step, module: Module) -> dict[str, Predictor]:

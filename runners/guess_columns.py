@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from promptc.runners.tables import typed
+from promptc.runners.tables import distinct_texts, typed
 
 Kind = Literal["empty", "text", "labels", "boolean", "integer", "number", "object", "list", "mixed"]
 
@@ -90,10 +90,7 @@ def _object_schema(values: Sequence[Mapping[str, Any]], depth: int) -> dict[str,
 
 
 def _text_column(name: str, values: tuple[str, ...], missing: int) -> Column:
-    import polars as pl
-
-    texts = pl.Series(values, dtype=pl.String)
-    distinct = texts.n_unique()
+    distinct = len(distinct_texts(values))
     length = sum(map(len, values)) / len(values)
     if all(_PLAIN_NUMBER.fullmatch(value) for value in values):
         whole = all("." not in value for value in values)
@@ -122,9 +119,7 @@ def _text_column(name: str, values: tuple[str, ...], missing: int) -> Column:
 
 def _labels(values: Sequence[str], *, nested: bool = False) -> tuple[str, ...]:
     """The values, sorted, when they are few and come again and again; `nested` asks for more of both."""
-    import polars as pl
-
-    labels = pl.Series(values, dtype=pl.String).unique().sort()
+    labels = distinct_texts(values)
     distinct = len(labels)
     most, repeats = (12, 5) if nested else (MAX_LABELS, 2 if distinct <= 10 else 3)
     if not 2 <= distinct <= most or len(values) < repeats * distinct:

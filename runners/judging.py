@@ -12,7 +12,7 @@ from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
 from promptc.runners.program import Asked, Prediction, Predictor, Speaker
-from promptc.spec.expressions import Expression, compile_expression
+from promptc.spec.expressions import Expression, ExpressionError, compile_expression
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import MetricUse, Spec
 
@@ -39,13 +39,17 @@ class AppliedMetric(msgspec.Struct, frozen=True, kw_only=True):
     gold: str | None
     condition: Expression | None = None
 
-    def applies(self, row: Mapping[str, Any]) -> bool:
-        """False where the row has no gold that the metric needs, or its `when` is not true."""
+    def applies(self, row: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> bool:
+        """False where the row has no gold that the metric needs, or its `when` is not true.
+
+        Without outputs (the row failed) a `when` that looks at them is taken to hold. Raises ExpressionError.
+        """
         if self.metric.reads_gold and self.gold is not None and row.get(self.gold) is None:
             return False
-        return (
-            self.condition is None or self.condition.evaluate({"inputs": dict(row), "row": dict(row)}) is True
-        )
+        if self.condition is None or (outputs is None and "outputs" in self.condition.roots):
+            return True
+        scope = {"inputs": dict(row), "row": dict(row), "outputs": dict(outputs or {})}
+        return self.condition.evaluate(scope) is True
 
     def case(self, row: Mapping[str, Any], prediction: Prediction) -> Case:
         """What the metric looks at."""
@@ -109,12 +113,15 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     async def _score(
         self, applied: AppliedMetric, row: Mapping[str, Any], prediction: Prediction, services: LaneServices
     ) -> Score | None:
-        if not applied.applies(row):
-            return None
         try:
+            if not applied.applies(row, prediction.outputs):
+                return None
+
             return await applied.metric.score(
                 applied.case(row, prediction), services.for_model(applied.use.model)
             )
+        except ExpressionError as error:
+            raise RowFailed("metric", f"{applied.use.name}: `when` cannot be decided: {error.message}") from error
         except ValueError as error:
             raise RowFailed("metric", f"{applied.use.name}: the gold cannot be used: {error}") from error
 

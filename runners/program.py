@@ -19,8 +19,9 @@ from promptc.runners.ledger import Amount
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
 from promptc.runners.modules.protocol import Module
 from promptc.runners.phase import BudgetDenied, Lane
+from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
-from promptc.spec.model import Spec, Step
+from promptc.spec.model import Check, Spec, Step
 
 Role = Literal["task", "teacher"]
 Validator = Callable[[Mapping[str, Any]], "Verdict | None"]
@@ -41,6 +42,21 @@ class Verdict(msgspec.Struct, frozen=True):
     message: str
     retries: int
     suggest: bool
+
+
+class Assertion(msgspec.Struct, frozen=True):
+    """A check of a step, compiled once."""
+
+    check: Check
+    expression: Expression
+
+    def problem(self, scope: Mapping[str, Any]) -> str:
+        """What to tell the model; "" when the check holds."""
+        said = self.check.message or f"this must hold: {self.check.check}"
+        try:
+            return "" if self.expression.evaluate(scope) is True else said
+        except ExpressionError as error:
+            return f"{said} (it could not be checked: {error.message})"
 
 
 class Predictor(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +103,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     modules: dict[str, Module]
     predictors: dict[str, Predictor]
+    checks: dict[str, tuple[Assertion, ...]]
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
 
@@ -202,22 +219,17 @@ class StepCall:
         return outputs
 
     def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
-        checks = self._step.checks
-        if not checks:
-            return None
+        checks = self._compiled.program.checks.get(self._step.name, ())
         names = {field.name for field in speaker.signature.outputs}
-        if not names.issuperset(field.name for field in self._step.signature.outputs):
+        if not checks or not names.issuperset(field.name for field in self._step.signature.outputs):
             return None
 
         def validate(outputs: Mapping[str, Any]) -> Verdict | None:
-            from promptc.spec.expressions import compile_expression
-
             scope = {"args": dict(inputs), "self": dict(outputs), "inputs": dict(inputs)}
-            for check in checks:
-                if compile_expression(check.check).evaluate(scope) is not True:
-                    return Verdict(
-                        check.message or f"this must hold: {check.check}", check.retries, check.suggest
-                    )
+            for assertion in checks:
+                problem = assertion.problem(scope)
+                if problem:
+                    return Verdict(problem, assertion.check.retries, assertion.check.suggest)
             return None
 
         return validate

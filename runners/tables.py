@@ -94,6 +94,13 @@ def _parquet_rows(stream: BinaryIO, path: str) -> Iterator[tuple[int, Parsed]]:
         yield number, (DataError(path, fault, line=number) if fault else value)
 
 
+def distinct_texts(values: Sequence[str]) -> list[str]:
+    """Each value once, sorted."""
+    import polars as pl
+
+    return pl.Series(values, dtype=pl.String).unique().sort().to_list()
+
+
 def _read_csv(
     stream: BinaryIO, path: str, separator: str, *, header: bool, rows: int | None
 ) -> polars.DataFrame:

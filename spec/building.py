@@ -64,10 +64,9 @@ class Parts:
     def value(self, node: Node, path: Path) -> Any:
         """The plain value without what is wrong in it, whole numbers as such."""
         sound = self._sound(node, path)
-        schema: Any = self._schema
-        for part in path[:1]:
-            schema = self._schema["properties"][part]
-        return whole_numbers(sound, schema, self._schema) if len(path) == 1 else sound
+        if len(path) > 1:
+            return sound
+        return whole_numbers(sound, self._schema["properties"][path[0]], self._schema)
 
     def _sound(self, node: Node, path: Path) -> Any:
         if isinstance(node.value, dict):

@@ -16,13 +16,15 @@ from typing import Any
 
 import msgspec
 import yaml
-from icl_world import Row, demos_of, label_signature, reply, world
+from icl_world import Row, demos_of, label_signature, letters, reply, world
 
 import promptc.runners.icl
 from promptc.runners.formats.chat import Chat
+from promptc.runners.formats.json_object import Json
 from promptc.runners.icl.text import words
 from promptc.runners.models.request import Message, Request
 from promptc.runners.models.transports.embedded import EmbeddedIcl
+from promptc.spec.fields import Field, Signature
 
 SOURCE = Path(promptc.runners.icl.__file__).parent
 TRANSPORT = SOURCE.parent / "models" / "transports" / "embedded.py"
@@ -59,8 +61,18 @@ def test_with_temperature_rollouts_are_samples_that_can_be_repeated() -> None:
     assert Counter(cool).most_common(1)[0][0] == sample(0, 0)
 
 
+def span_request(rollout: int) -> Request:
+    first, *rest = letters(random.Random(13), 10)
+    outputs = tuple(Field(name=name) for name in ("code", "name", "iso"))
+    signature = Signature(inputs=(Field(name="note"),), outputs=outputs)
+    demos = demos_of(rest, ["note"], ["code", "name", "iso"])
+    messages = (*Json().prefix(signature, demos), *Json().row(signature, first))
+    return Request(model="embedded/icl", messages=messages, rollout=rollout)
+
+
 def test_another_process_gives_the_same_replies() -> None:
     requests = [sample_request(temperature, rollout) for temperature in (0, 1.0) for rollout in range(3)]
+    requests.extend(span_request(rollout) for rollout in range(3))
     here = [asyncio.run(EmbeddedIcl().complete(request)).text for request in requests]
     program = (
         "import asyncio, json, sys, msgspec\n"

@@ -5,38 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from icl_world import Row, answers, by_format, demos_of, invented
+from icl_world import Row, answers, by_format, demos_of, invented, letters
 
 from promptc.runners.formats.protocol import Format
 from promptc.runners.icl.rewrites import numbers_in
 from promptc.spec.fields import Field, Signature
-
-
-def letters(rng: random.Random, count: int) -> list[Row]:
-    """Letters with a code, a name, a day and a sum in several places, and what stands in them."""
-    fillers = invented(random.Random(99), 30)
-    rows = []
-    for _ in range(count):
-        code = f"{''.join(rng.choices('ABCDEFGH', k=2))}-{rng.randint(1000, 9999)}"
-        name = " ".join(word.capitalize() for word in invented(rng, 2))
-        day = f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02}.{rng.randint(2020, 2029)}"
-        amount = rng.randint(1000, 9_999_999) / 100
-        city = rng.choice([None, invented(rng, 1)[0].capitalize()])
-        parts = [
-            f"{rng.choice(fillers)} ref {code} {rng.choice(fillers)}",
-            f"sum: {amount:,.2f} {rng.choice(fillers)}",
-            f"{rng.choice(fillers)} on {day}, {rng.choice(fillers)}",
-            " ".join(rng.choices(fillers, k=5)),
-        ]
-        if city:
-            parts.append(f"{rng.choice(fillers)} bound for {city}")
-        rng.shuffle(parts)
-        text = ".\n".join(parts) + f".\nyours, {name}"
-        iso = "-".join(reversed(day.split(".")))
-        rows.append(
-            {"note": text, "code": code, "name": name, "day": day, "iso": iso, "amount": amount, "city": city}
-        )
-    return rows
 
 
 @by_format

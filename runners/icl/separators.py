@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -43,28 +43,19 @@ def separators(
     `common` do not count.
     """
     judged = [each for each in examples if field in each.expected]
+    weights = [_WRONG_WEIGHT if each.wrong(field) else 1.0 for each in judged]
     phrases = [_phrases(each.text) for each in judged]
+    names = frozenset(name for each in judged for name in _names(each.text))
     ignored = frozenset(common)
     found: dict[str, list[tuple[float, Phrase]]] = {}
     for label in dict.fromkeys(each.expected[field] for each in judged):
-        weights = [_WRONG_WEIGHT if each.wrong(field) else 1.0 for each in judged]
         is_own = [each.expected[field] == label for each in judged]
-        counts: dict[Phrase, _Count] = {}
-        for own, weight, shown in zip(is_own, weights, phrases, strict=True):
-            for phrase in shown:
-                count = counts.setdefault(phrase, _Count())
-                count.own += weight * own
-                count.others += weight * (not own)
-                count.support += own
-        totals = (
-            sum(weight for weight, own in zip(weights, is_own, strict=True) if own),
-            sum(weight for weight, own in zip(weights, is_own, strict=True) if not own),
-        )
+        own_weight = sum(weight for weight, own in zip(weights, is_own, strict=True) if own)
+        totals = (own_weight, sum(weights) - own_weight)
         needed = 2 if sum(is_own) >= _ENOUGH else 1
-        names = frozenset().union(*(_names(each.text) for each in judged))
         scored = [
             (_score(phrase, count, totals), phrase)
-            for phrase, count in counts.items()
+            for phrase, count in _counts(phrases, weights, is_own).items()
             if count.support >= needed
             and 2 * count.others <= count.own
             and _is_plain(phrase, count.support, names, ignored)
@@ -72,6 +63,20 @@ def separators(
         good = [each for each in scored if each[0] >= _LEAST_SCORE]
         found[label] = sorted(good, key=lambda each: (-each[0], each[1]))[:_KEPT]
     return found
+
+
+def _counts(
+    phrases: Sequence[Iterable[Phrase]], weights: Sequence[float], is_own: Sequence[bool]
+) -> dict[Phrase, _Count]:
+    """Every phrase with the examples that it stands in."""
+    counts: dict[Phrase, _Count] = {}
+    for shown, weight, own in zip(phrases, weights, is_own, strict=True):
+        for phrase in shown:
+            count = counts.setdefault(phrase, _Count())
+            count.own += weight * own
+            count.others += weight * (not own)
+            count.support += own
+    return counts
 
 
 def _score(phrase: Phrase, count: _Count, totals: tuple[float, float]) -> float:
