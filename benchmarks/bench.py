@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--shared", type=Path, default=SHARED, metavar="DIR",
-        help="folder with data/banking77, data/gsm8k, bench/loopback.mjs and bench/peers (default: beside the repository)",
+        help="folder with data/banking77, data/gsm8k, bench/loopback.mjs and bench/peers",
     )  # fmt: skip
     parser.add_argument(
         "--peer-python", type=Path, metavar="PATH", help="a Python in whose environment dspy is installed"

@@ -34,8 +34,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """What one benchmark found: a table, and sentences below it."""
 
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    notes: list[str] = []
+    rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str] = ()
 
     def markdown(self) -> str:
         """The section as docs/benchmarks.md keeps it."""
@@ -117,12 +117,6 @@ def environment_for(settings: Settings, **more: str) -> dict[str, str]:
 def forget_replies(settings: Settings) -> None:
     """Empty the cache."""
     shutil.rmtree(settings.work / "cache", ignore_errors=True)
-
-
-def timing_of(run: Path) -> dict[str, Any]:
-    """timing.json of a run directory."""
-    found: dict[str, Any] = json.loads((run / "timing.json").read_bytes())
-    return found
 
 
 @contextlib.contextmanager

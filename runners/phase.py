@@ -12,7 +12,7 @@ neither depends on the order in which replies arrive or on the number of workers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -28,6 +28,7 @@ WAVE_ROWS = 256
 """Rows under way at once when calls go out in waves. A constant: the cut must not depend on the number of workers."""
 
 Result = TypeVar("Result")
+Strand = TypeVar("Strand")
 
 
 class BudgetDenied(Exception):
@@ -79,7 +80,7 @@ class _Held(msgspec.Struct, order=True):
 
     reask: bool
     row: int
-    sequence: int
+    sequence: tuple[int, ...]
     role: str
     worst: Amount
     released: asyncio.Future[bool]
@@ -88,12 +89,13 @@ class _Held(msgspec.Struct, order=True):
 class Lane:
     """One row's way through a phase: everything that the row asks of the outside goes through here."""
 
-    __slots__ = ("_cost", "_input_tokens", "_output_tokens", "_sequence", "phase", "row")
+    __slots__ = ("_cost", "_input_tokens", "_output_tokens", "_place", "_steps", "phase", "row")
 
-    def __init__(self, phase: Phase[object], row: int) -> None:
+    def __init__(self, phase: Phase[object], row: int, place: tuple[int, ...] = ()) -> None:
         self.phase = phase
         self.row = row
-        self._sequence = 0
+        self._place = place
+        self._steps = 0
         self._input_tokens = 0
         self._output_tokens = 0
         self._cost: float | None = 0.0
@@ -104,16 +106,36 @@ class Lane:
 
     async def complete(self, request: Request, *, model: str, role: str, reask: bool = False) -> Completion:
         """The model's reply. Raises CallFailed, and BudgetDenied where the wall is reached."""
-        self._sequence += 1
+        self._steps += 1
         if self.phase.in_waves:
-            await self.phase.admit(self.row, self._sequence, request, model, role, reask)
+            await self.phase.admit(self.row, (*self._place, self._steps), request, model, role, reask)
         completion = await self.phase.effects.complete(
             self.phase, request, model=model, role=role, reask=reask
         )
-        self._input_tokens += completion.usage.input_tokens
-        self._output_tokens += completion.usage.output_tokens
-        self._cost = None if self._cost is None or completion.cost is None else self._cost + completion.cost
+        self._count(completion.usage.input_tokens, completion.usage.output_tokens, completion.cost)
         return completion
+
+    async def together(self, works: Sequence[Callable[[Lane], Awaitable[Strand]]]) -> list[Strand]:
+        """Do several things at once, each on a lane of its own; results in order.
+
+        All are finished, and charged, before the first error in order is raised: what a row asks must not depend on
+        which of its replies comes first.
+        """
+        self._steps += 1
+        lanes = [Lane(self.phase, self.row, (*self._place, self._steps, n)) for n in range(len(works))]
+        strands = self.phase.strands(work(lane) for work, lane in zip(works, lanes, strict=True))
+        results = await asyncio.gather(*strands, return_exceptions=True)
+        for lane in lanes:
+            self._count(*lane.usage())
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
+
+    def _count(self, input_tokens: int, output_tokens: int, cost: float | None) -> None:
+        self._input_tokens += input_tokens
+        self._output_tokens += output_tokens
+        self._cost = None if self._cost is None or cost is None else self._cost + cost
 
     async def hook(self, reference: str, payload: object) -> object:
         """The result of the user's function; raises RowFailed."""
@@ -194,7 +216,7 @@ class Phase(Generic[Result]):
         return started
 
     async def admit(
-        self, row: int, sequence: int, request: Request, model: str, role: str, reask: bool
+        self, row: int, sequence: tuple[int, ...], request: Request, model: str, role: str, reask: bool
     ) -> None:
         """Wait for the wave that this call goes out in; raises BudgetDenied when there is none."""
         worst = self.effects.worst_call(request, model)
@@ -210,6 +232,23 @@ class Phase(Generic[Result]):
             self._active += 1
         if not released:
             raise BudgetDenied
+
+    def strands(self, works: Iterable[Awaitable[Strand]]) -> list[Awaitable[Strand]]:
+        """Works of one row that go on at once: while one of them moves, so does the row."""
+        strands = list(works)
+        going = len(strands)
+        self._busy += max(0, going - 1)
+
+        async def strand(work: Awaitable[Strand]) -> Strand:
+            nonlocal going
+            try:
+                return await work
+            finally:
+                going -= 1
+                if going:
+                    self._pause()
+
+        return [strand(work) for work in strands]
 
     async def until_live(self) -> None:
         """Wait until a call that was not recorded may be paid for; raises RunError when the replay has diverged."""

@@ -6,8 +6,8 @@ candidate, and the compiled form runs rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Check, Spec, Step
 
+Outcome = TypeVar("Outcome")
+Work = Callable[[Lane], Awaitable[Outcome]]
 Role = Literal["task", "teacher"]
 Validator = Callable[[Mapping[str, Any]], "Verdict | None"]
 
@@ -217,6 +219,22 @@ class StepCall:
             TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, reasks=reasks, notes=tuple(notes))
         )
         return outputs
+
+    async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
+        """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""
+        traces: list[list[TraceStep]] = [[] for _ in works]
+
+        def on_lane(work: Callable[[StepCall], Awaitable[Outcome]], trace: list[TraceStep]) -> Work[Outcome]:
+            def begin(lane: Lane) -> Awaitable[Outcome]:
+                return work(StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout))
+
+            return begin
+
+        try:
+            return await self._lane.together([on_lane(w, t) for w, t in zip(works, traces, strict=True)])
+        finally:
+            for trace in traces:
+                self._trace.extend(trace)
 
     def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
         checks = self._compiled.program.checks.get(self._step.name, ())

@@ -36,7 +36,13 @@ def open_effects(
     journal = Journal(path, identity=identity, version=version)
     budget = budget or Budget()
     return Effects(
-        journal, Ledger(budget), models, concurrency=concurrency, minutes=budget.minutes, version=version, **more
+        journal,
+        Ledger(budget),
+        models,
+        concurrency=concurrency,
+        minutes=budget.minutes,
+        version=version,
+        **more,
     )
 
 
@@ -188,7 +194,9 @@ def test_no_limit_is_passed_and_the_cut_does_not_depend_on_workers(
                 for attempt in range(1 + reasks[row]):
                     request = effects.request("task", ask(f"{row} {attempt}").messages, {"max_tokens": 300})
                     try:
-                        completion = await lane.complete(request, model="task", role="task", reask=attempt > 0)
+                        completion = await lane.complete(
+                            request, model="task", role="task", reask=attempt > 0
+                        )
                     except BudgetDenied:
                         return f"{got}, then denied"
                     got = completion.text
@@ -308,6 +316,62 @@ def test_a_signal_lets_calls_under_way_finish_and_starts_no_new_one(tmp_path):
         run(scenario())
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    calls=st.integers(0, 70), shuffle=st.integers(0, 5), killed_after=st.one_of(st.none(), st.integers(0, 40))
+)
+def test_calls_that_a_row_makes_at_once_are_cut_and_replayed_in_one_way(
+    tmp_path_factory, calls, shuffle, killed_after
+):
+    """Each row asks three things at once and, of what it got, one more; some of them are asked again."""
+
+    async def session(path: Path, workers: int, die_after: int | None = None):
+        models = ScriptedModels(echo, shuffle=shuffle + workers, workers=workers)
+        models.die_after = die_after
+        effects = open_effects(models, path=path, budget=Budget(calls=calls), concurrency=workers)
+        results: dict[int, str] = {}
+
+        async def one(lane: Lane, name: str, reasks: int) -> str:
+            got = "nothing"
+            for attempt in range(1 + reasks):
+                try:
+                    reply = await lane.complete(
+                        ask(f"{name} {attempt}"), model="task", role="task", reask=attempt > 0
+                    )
+                except BudgetDenied:
+                    return f"{got} (denied)"
+                got = reply.text
+            return got
+
+        def job(row: int):
+            async def work(lane: Lane) -> str:
+                parts = await lane.together(
+                    [lambda own, n=n: one(own, f"{row}-{n}", (row + n) % 3) for n in range(3)]
+                )
+                return "|".join([*parts, await one(lane, f"{row}-last {len(parts[0])}", row % 2)])
+
+            return work
+
+        try:
+            await effects.phase("rows", {"task": Amount(12 * 12)}).run(
+                [job(n) for n in range(12)], results.__setitem__
+            )
+        finally:
+            effects.journal.close()
+        return results, effects.ledger.spent
+
+    folder = tmp_path_factory.mktemp("together")
+    outcomes = [run(session(folder / f"{workers}", workers)) for workers in (1, 5, 64)]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0][1].calls <= calls
+    if killed_after is not None:
+        try:
+            run(session(folder / "killed", 7, killed_after))
+        except KilledError:
+            assert killed_after < outcomes[0][1].calls
+        assert run(session(folder / "killed", 3)) == outcomes[0]
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -323,9 +387,7 @@ def test_the_clock_ends_a_run_once_and_a_replay_never_asks_it(tmp_path):
             return echo(request)
 
         models = ScriptedModels(slow)
-        effects = open_effects(
-            models, path=tmp_path / "calls.sqlite", budget=Budget(minutes=1), clock=clock
-        )
+        effects = open_effects(models, path=tmp_path / "calls.sqlite", budget=Budget(minutes=1), clock=clock)
         phases = []
         for number in range(5):
             if not effects.clock_allows("trial"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from promptc.spec.fields import Signature
+
+
+Outcome = TypeVar("Outcome")
 
 
 class Call(Protocol):
@@ -13,6 +16,10 @@ class Call(Protocol):
 
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
         """The outputs of one predictor. Renders, asks, parses and re-asks; raises RowFailed when that ends without."""
+        ...
+
+    async def together(self, works: Sequence[Callable[[Call], Awaitable[Outcome]]]) -> list[Outcome]:
+        """Do several things at once, each with a `Call` of its own; results in order, errors once all have ended."""
         ...
 
 
