@@ -114,7 +114,7 @@ def test_a_model_snippet_works_against_a_server_that_speaks_chat_completions(tmp
         (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
         done = run_shell("promptc eval --limit 12 --json", tmp_path)
         assert done.returncode == 0, done.stderr
-        assert server.stats()["requests"] == 12
+        assert server.stats["requests"] == 12
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: str(p.relative_to(ROOT)))
