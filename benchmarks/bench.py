@@ -7,6 +7,7 @@ Progress goes to stderr.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -48,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
+            busy = os.getloadavg()[0]
             try:
                 section = BENCHMARKS[name](settings)
             except Missing as missing:
                 print(f"## {name}\n\nSkipped: {missing}.\n", flush=True)
                 continue
             done += 1
-            measured = f"{section.markdown()}\n\nMeasured on {machine()}."
+            measured = f"{section.markdown()}\n\nMeasured on {machine()}; load before: {busy:.1f}."
             print(f"## {name}\n\n{measured}\n", flush=True)
             document = replaced(document, name, measured) if chosen.write else ""
     if chosen.write and done:

@@ -40,7 +40,7 @@ def find_target(typed: Path | None) -> Path:
                 )
             return found
         if not typed.exists():
-            raise UsageError(f"there is no {typed}", _nearby(typed))
+            raise UsageError(f"there is no {typed}", nearby(typed))
         return typed
     for name in DEFAULT_NAMES:
         if Path(name).is_file():
@@ -142,7 +142,8 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def _nearby(typed: Path) -> str:
+def nearby(typed: Path) -> str:
+    """A file beside it whose name is almost the same, as a question; "" where there is none."""
     from difflib import get_close_matches
 
     folder = typed.parent if typed.parent.is_dir() else Path()

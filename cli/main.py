@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Name → where it is, and its line in --help. A command's module is imported when it is called."""
 
+READER = "promptc-rows"
+"""The thread that waits for rows on standard input."""
+
 EXIT_CODES = """\b
 Exit codes:
   0    done, gates met            5    nothing selected, empty data
@@ -41,8 +45,26 @@ Exit codes:
 """
 
 
+class ReaderGone(Exception):
+    """Whoever read stdout has seen enough. click has its own way with that, and its exit code would mean a gate."""
+
+
 class LateGroup(click.Group):
     """A group whose commands are imported when they are used, with "did you mean" for those that do not exist."""
+
+    def make_context(self, *given: Any, **named: Any) -> click.Context:
+        """Like click's, also where the help that it prints is not read to its end."""
+        try:
+            return super().make_context(*given, **named)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Like click's, also where the answer is not read to its end."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which a user meets them."""
@@ -117,7 +139,12 @@ def promptc() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    sys.exit(exit_code_of(arguments))
+    code = exit_code_of(arguments)
+    if any(thread.name == READER and thread.is_alive() for thread in threading.enumerate()):
+        # It holds standard input, which the interpreter would close on its way out, and abort over it.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def exit_code_of(arguments: Sequence[str] | None = None) -> int:
@@ -156,13 +183,8 @@ def _code_of(arguments: Sequence[str]) -> int:
         return show_error(Interrupted(signal.SIGINT, "interrupted"), as_json=as_json)
     except PromptcError as error:
         return show_error(error, as_json=as_json)
-    except BrokenPipeError:
+    except ReaderGone:
         _discard_output()
-        return 0
-    except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        _discard_output()  # click has its own way with a reader that is gone, and its exit code would mean a gate
         return 0
     except Exception as bug:  # noqa: BLE001  the one place where a bug becomes exit code 3, traceback and all
         import traceback

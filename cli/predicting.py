@@ -11,14 +11,16 @@ from typing import Any
 
 import msgspec
 
+from promptc.cli.checking import model_findings
 from promptc.cli.console import Terminal
-from promptc.cli.loading import Loaded, read_candidate
+from promptc.cli.loading import Loaded, nearby, read_candidate
+from promptc.cli.main import READER
 from promptc.cli.opening import Choices, not_recorded, open_effects
 from promptc.cli.progress import LiveProgress
 from promptc.runners.build import build_program
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.rows import Example, read_rows
-from promptc.spec.errors import NothingSelected, PromptcError
+from promptc.spec.errors import BudgetEnded, NothingSelected, PromptcError, SpecError, UsageError
 
 READ_AHEAD = 256
 """Rows that are read before there is a place for them."""
@@ -41,7 +43,7 @@ async def in_thread(rows: Iterator[Example]) -> AsyncIterator[Example]:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
             loop.call_soon_threadsafe(read.put_nowait, end)
 
-    threading.Thread(target=pump, daemon=True, name="promptc-rows").start()
+    threading.Thread(target=pump, daemon=True, name=READER).start()
     while (item := await read.get()) is not None:
         if isinstance(item, BaseException):
             raise item
@@ -57,6 +59,7 @@ class InOrder:
         self._waiting: dict[int, RowRecord] = {}
         self.written = 0
         self.unscored = 0
+        self.cut = 0
 
     def add(self, place: int, record: RowRecord) -> None:
         """Take one prediction; write what is next in line."""
@@ -70,6 +73,7 @@ class InOrder:
         if record.failure is not None:
             line["failure"] = record.failure
             self.unscored += not record.failure.scored
+            self.cut += record.failure.kind == "budget"
         else:
             line["outputs"] = record.outputs
         self._terminal.write(msgspec.json.encode(line).decode() + "\n")
@@ -85,8 +89,16 @@ async def predict_rows(
     environment: Mapping[str, str],
     limit: int | None,
 ) -> int:
-    """Read, predict, write; the exit code is 6 when too many rows failed for no fault of the program."""
+    """Read, predict, write; the exit code is 6 when too many rows failed for no fault of the program.
+
+    Raises BudgetEnded, with every row that was read accounted for.
+    """
     spec = loaded.spec
+    findings = model_findings(spec)
+    if findings:
+        raise SpecError(tuple(findings))
+    if source != "-" and not Path(source).exists():
+        raise UsageError(f"there is no {source}", nearby(Path(source)))
     program = build_program(spec)
     candidate = read_candidate(choices.candidate, program) if choices.candidate else loaded.candidate
     compiled = program.compile(candidate or program.start())
@@ -117,6 +129,11 @@ async def predict_rows(
         raise NothingSelected(f"there are no rows in {'standard input' if source == '-' else source}")
     if models.missing:
         raise not_recorded(models)
+    if order.cut:
+        raise BudgetEnded(
+            f"the budget ended: {order.cut} of the {order.written} rows that were read were not asked",
+            "raise it for this run, e.g. with --set budget.calls=100000",
+        )
     if order.unscored > spec.run.max_unscored * order.written:
         terminal.complain(f"{order.unscored} of {order.written} rows failed without a fault of the program")
         return 6

@@ -85,7 +85,8 @@ class BootstrapFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             wave=self.wave,
         )
         [passes] = await teacher.collect([Wanted(search.train, self.max_bootstrapped_demos)])
-        search.notes.append(teacher.summary())
+        if self.max_bootstrapped_demos:
+            search.notes.append(teacher.summary())
         demos = demos_of(search, passes, self.max_labeled_demos, "bootstrap")
         await search.try_all(
             [(with_demos(search.program, search.start, demos), f"{len(passes)} bootstrapped demos")]

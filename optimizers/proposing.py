@@ -14,6 +14,7 @@ from promptc.optimizers.proposal import (
     problem_of,
     proposal_inputs,
     proposal_signature,
+    proposed_text,
 )
 from promptc.optimizers.search import Search
 from promptc.runners.candidate import Candidate
@@ -21,15 +22,28 @@ from promptc.runners.failures import RowFailed
 from promptc.runners.formats.chat import Chat
 from promptc.runners.ledger import Amount
 from promptc.runners.phase import Job, Lane
-from promptc.runners.program import EXPECTED_REPLY_TOKENS, Asked, Predictor, Speaker
+from promptc.runners.program import EXPECTED_REPLY_TOKENS, Asked, Predictor, Program, Speaker
 from promptc.spec.errors import Untrusted
 
 MOST_FAILURES = 10
 """Failed proposals in a row after which the search stops: the proposer does not do what it is asked."""
 LONGEST_INSTRUCTION = 12_000
 """Characters. Prompts that only grow are the peers' known fault."""
+REASONS_SHOWN = 3
+"""Reasons for rejected proposals that a note names."""
 
 PROPOSER = "proposer"
+
+
+def open_predictors(program: Program) -> tuple[str, ...]:
+    """The predictors whose instructions a search may change: those that `freeze:` leaves open."""
+    frozen = {step.name for step in program.steps if "instructions" in step.freeze}
+    return tuple(name for name, predictor in program.predictors.items() if predictor.step not in frozen)
+
+
+def sample_of(search: Search, *purpose: object) -> int:
+    """The rollout of a proposal: another one for each purpose and each seed, the same wherever it is drawn."""
+    return search.rng("proposal", *purpose).randrange(1, 2**31)
 
 
 class Proposer:
@@ -54,6 +68,10 @@ class Proposer:
 
         Raises Untrusted after ten failures in a row, with what was said last.
         """
+        return [proposal for proposal in await self.replies(asks) if not proposal.problem]
+
+    async def replies(self, asks: Sequence[Ask]) -> list[Proposal]:
+        """The same with those that were rejected or never came, each with its problem."""
         asks = asks[: self.affordable(len(asks))]
         if not asks or not self._search.may_go_on("proposals"):
             return []
@@ -68,7 +86,16 @@ class Proposer:
         self.asked += len(found)
         for proposal in found:
             self._count(proposal)
-        return [proposal for proposal in found if not proposal.problem]
+        return found
+
+    def summary(self) -> str:
+        """How many proposals were asked for, and what became of them, in words."""
+        rejected = sum(self.rejected.values())
+        text = f"{self.asked} proposals, {self.asked - rejected - self.failed} kept their contract"
+        if rejected:
+            most = sorted(self.rejected, key=lambda reason: (-self.rejected[reason], reason))[:REASONS_SHOWN]
+            text += f", {rejected} rejected ({'; '.join(most)})"
+        return text + (f", {self.failed} never came" if self.failed else "")
 
     def candidate(self, base: Candidate, proposal: Proposal) -> Candidate:
         """The base with the proposed instruction."""
@@ -106,8 +133,13 @@ class Proposer:
             try:
                 outputs, _, _ = await asked.outputs(inputs)
             except RowFailed as error:
-                return Proposal(ask=ask, instruction="", problem=f"no reply: {error.failure.message}")
-            text = str(outputs["instruction"]).strip()
+                return Proposal(
+                    ask=ask,
+                    instruction="",
+                    problem=f"no reply: {error.failure.message}",
+                    too_long=error.failure.kind == "context",
+                )
+            text = proposed_text(ask, str(outputs["instruction"]))
             rows: Sequence[Shown] = ask.examples
             problem = problem_of(text, ask, keep=keep, rows=rows, max_characters=self._max_characters)
             return Proposal(ask=ask, instruction=text, problem=problem)
@@ -146,7 +178,7 @@ _UNBOUNDED = Amount(float("inf"), float("inf"), float("inf"))
 def _digest(asks: Sequence[Ask]) -> str:
     whole = hashlib.blake2b(digest_size=8)
     for ask in asks:
-        whole.update(repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history)).encode())
+        whole.update(repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history, ask.rules)).encode())
         for one in ask.examples:
             whole.update(f"{one.row.id}\t{one.feedback}\n".encode())
     return whole.hexdigest()

@@ -108,7 +108,7 @@ class Search:
             self.stop_reason = "budget"
         if not admitted:
             return []
-        results = await self._on_dev(arms[:admitted])
+        results = await self._evaluated([(arm, self.dev) for arm in arms[:admitted]])
         return [
             self._trial(arm, origin, records)
             for arm, (_, origin), records in zip(arms[:admitted], fresh, results, strict=False)
@@ -141,7 +141,7 @@ class Search:
             if room > 0:
                 pairs.append((arm, rows[:room]))
             room -= len(rows)
-        return list(await self.evaluator.evaluate_pairs(pairs)) if pairs else []
+        return await self._evaluated(pairs) if pairs else []
 
     def affordable_rows(self, wanted: int, *, role: Role = "task") -> int:
         """How many program runs the budget holds, of so many that are wanted, at what one is expected to cost."""
@@ -172,27 +172,30 @@ class Search:
             return self._untried()
         return min(valid, key=lambda t: (-round(t.score or 0.0, 12), t.prompt_characters, t.number))
 
-    async def _on_dev(self, arms: Sequence[Arm]) -> list[tuple[RowRecord, ...]]:
-        """Each candidate's records on dev. A dev row that is one of its own demos is asked without that demo.
+    async def _evaluated(
+        self, wanted: Sequence[tuple[Arm, Sequence[Example]]]
+    ) -> list[tuple[RowRecord, ...]]:
+        """Each arm's records on its rows, as one phase. A row that is one of its own demos is asked without that demo.
 
-        This matters where train and dev are the same rows, because there are too few to part them: a prompt that
-        holds the answer would look perfect.
+        This matters where a search starts from demos of train, and where train and dev are the same rows because
+        there are too few to part them: a prompt that holds the answer would look perfect.
         """
         pairs: list[tuple[Arm, list[Example]]] = []
         places: list[list[tuple[int, int]]] = []
-        for arm in arms:
+        for arm, rows in wanted:
             shared: list[Example] = []
             mine: list[tuple[int, int]] = []
             whole = len(pairs)
             pairs.append((arm, shared))
-            for example in self.dev:
+            for example in rows:
                 candidate = without_row(arm.compiled.candidate, example)
                 if candidate is arm.compiled.candidate:
                     mine.append((whole, len(shared)))
                     shared.append(example)
                 else:
                     mine.append((len(pairs), 0))
-                    pairs.append((Arm(compiled=self.program.compile(candidate)), [example]))
+                    alone = msgspec.structs.replace(arm, compiled=self.program.compile(candidate))
+                    pairs.append((alone, [example]))
             places.append(mine)
         results = await self.evaluator.evaluate_pairs(pairs)
         return [tuple(results[group][place] for group, place in mine) for mine in places]

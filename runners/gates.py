@@ -55,7 +55,7 @@ def look_up(tree: Mapping[str, Any], path: str) -> Any:
 
 def _descend(node: Any, parts: list[str]) -> Any:
     if not parts:
-        return node
+        return None if isinstance(node, Mapping) else node
     if not isinstance(node, Mapping):
         return None
     for length in range(len(parts), 0, -1):

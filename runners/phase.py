@@ -193,11 +193,11 @@ class Phase(Generic[Result]):
                     started += 1
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                if self._busy == 0 and not (source.waiting and self._may_start()):
-                    if not self._held and not self._missing:
-                        break
+                if self._busy == 0 and (self._held or self._missing):
                     self._quiescent()
                     continue
+                if self._busy == 0 and not (source.waiting and self._may_start()):
+                    break
                 await self._changed.wait()
                 self._changed.clear()
         finally:

@@ -150,10 +150,10 @@ class RunDirectory:
     def _begin(self) -> None:
         """Keep what an earlier session of this run left, or clear what stands here and sign the directory."""
         standing = read_marker(self.work)
-        if standing is not None and standing.identity == self.marker.identity:
-            if standing.fresh or not self.marker.fresh:
-                self.marker = standing
-                return
+        same = standing is not None and standing.identity == self.marker.identity
+        if standing is not None and same and (standing.fresh or not self.marker.fresh):
+            self.marker = standing
+            return
         self._clear()
         self.write(MARKER, msgspec.json.format(msgspec.json.encode(self.marker)) + b"\n")
 

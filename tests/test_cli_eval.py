@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from pathlib import Path
 
 import pytest
-
 from workplace import Sentiment, Workplace, open_workplace, sentiment_rows
 
 
@@ -91,7 +87,9 @@ def test_rows_can_be_chosen(workplace, arguments, ids):
     workplace.write("ids.txt", "r001\n\n r002 \n")
     done = workplace.run("eval", "-o", "run", *arguments)
     assert done.code == 0, done
-    rows = [json.loads(line)["id"] for line in (workplace.folder / "run" / "rows.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)["id"] for line in (workplace.folder / "run" / "rows.jsonl").read_text().splitlines()
+    ]
     assert set(rows) == ids if ids else len(rows) == 2
 
 
@@ -111,7 +109,7 @@ def test_the_splits_partition_the_rows(workplace):
         (["--fail-under", "high"], 2, "expected a number"),
         (["--max-age", "soon"], 2, "expected a number with s, m, h, d or w"),
         (["other.yaml"], 2, "there is no other.yaml"),
-        (["--set", "metrics=[exact_mach]"], 2, "did you mean \"exact_match\""),
+        (["--set", "metrics=[exact_mach]"], 2, 'did you mean "exact_match"'),
         (["--set", "data.path=gone.jsonl"], 2, "gone.jsonl"),
     ],
 )
@@ -358,7 +356,8 @@ def test_offline_optimize_lists_the_first_phase_that_is_not_recorded(workplace):
 
 
 @pytest.mark.parametrize(
-    ("flags", "asked_again"), [((), False), (("--fresh",), True), (("--max-age", "0s"), True), (("--max-age", "1d"), False)]
+    ("flags", "asked_again"),
+    [((), False), (("--fresh",), True), (("--max-age", "0s"), True), (("--max-age", "1d"), False)],
 )
 def test_the_cache_is_read_unless_it_is_not_wanted(workplace, flags, asked_again):
     workplace.run("eval", *CACHED, "-o", "first")
@@ -423,6 +422,16 @@ def test_changed_code_is_another_run(hooked):
     assert len(list(hooked.folder.glob("runs/mood-eval-????????????"))) == 2
 
 
+def test_a_replay_takes_the_results_of_code_from_the_journal(hooked):
+    hooked.run("eval", "-q", "--allow-code", "-o", "run")
+    before = hooked.result("run")
+    (hooked.folder / "run" / "manifest.json").unlink()
+    (hooked.folder / "ran").unlink()
+    assert hooked.run("eval", "-q", "--allow-code", "-o", "run").code == 0
+    assert hooked.result("run") == before
+    assert not (hooked.folder / "ran").exists()
+
+
 def test_a_metric_hook_that_fails_leaves_rows_unscored(hooked):
     hooked.write("score.py", "def score(row, prediction, trace):\n    return 1 / 0\n")
     done = hooked.run("eval", "--allow-code", "-o", "run", "--limit", "4")
@@ -453,5 +462,3 @@ def test_small_data_says_that_nothing_was_held_out(workplace):
     assert done.code == 0, done
     assert "no held-out figure" in " ".join(done.document["notes"])
     assert workplace.run("eval", "--split", "test").code == 5
-
-

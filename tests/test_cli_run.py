@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
-
 from workplace import Sentiment, Workplace, open_workplace, sentiment_rows, wait_until
 
 NEW = [{"id": f"n{index}", "text": f"lovely {index}"} for index in range(30)]
@@ -34,7 +35,9 @@ def test_predictions_come_in_the_order_of_the_rows(place: Workplace):
 
 
 def test_workers_change_nothing(place: Workplace):
-    outs = {jobs: place.run("run", "spec.yaml", "new.jsonl", "-j", jobs, "-q").out for jobs in ("1", "7", "64")}
+    outs = {
+        jobs: place.run("run", "spec.yaml", "new.jsonl", "-j", jobs, "-q").out for jobs in ("1", "7", "64")
+    }
     assert len(set(outs.values())) == 1
 
 
@@ -73,6 +76,19 @@ def test_a_row_is_answered_before_the_next_one_is_sent(place: Workplace):
     assert (done.code, len(done.lines)) == (0, 3)
 
 
+def test_a_budget_holds_no_row_back_and_ends_the_stream(place: Workplace):
+    running = place.start("run", "spec.yaml", "-", "--set", "budget.calls=3")
+    for index, row in enumerate(NEW[:3]):
+        running.tell(json.dumps(row))
+        assert wait_until(lambda index=index: len(running.out.lines) == index + 1), running.end()
+    running.tell(json.dumps(NEW[3]))
+    assert wait_until(lambda: running.process.poll() is not None), running.end()
+    done = running.end()
+    assert done.code == 7, done
+    assert [line.get("failure", {}).get("kind") for line in done.lines] == [None, None, None, "budget"]
+    assert "--set budget.calls" in done.err
+
+
 def test_thousands_of_rows_stream_through(shared_folder):
     with open_workplace(shared_folder("stream"), Sentiment(clumsy=0), keep=1) as opened:
         opened.write("many.jsonl", ({"text": f"plain {index}"} for index in range(2000)))
@@ -88,7 +104,9 @@ def test_equal_rows_are_answered_each(place: Workplace):
 
 
 def test_rows_need_no_gold_and_keep_their_ids(place: Workplace):
-    done = place.process("run", "spec.yaml", "-q", "--set", "data.id=key", stdin='{"key": "k-1", "text": "plain"}\n')
+    done = place.process(
+        "run", "spec.yaml", "-q", "--set", "data.id=key", stdin='{"key": "k-1", "text": "plain"}\n'
+    )
     assert [line["id"] for line in done.lines] == ["k-1"]
 
 
@@ -147,22 +165,34 @@ def test_the_cache_remembers_predictions(place: Workplace):
 
 
 def test_code_of_metrics_does_not_run_and_needs_no_trust(place: Workplace):
-    place.write("score.py", "open('ran', 'w').close()\n\n\ndef score(row, prediction, trace):\n    return 1\n")
+    place.write(
+        "score.py", "open('ran', 'w').close()\n\n\ndef score(row, prediction, trace):\n    return 1\n"
+    )
     place.write("hooked.yaml", place.spec(metrics=[{"python": {"function": "score.py:score"}}]))
     assert place.run("run", "hooked.yaml", "new.jsonl", "--limit", "1").code == 0
     assert not (place.folder / "ran").exists()
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(place: Workplace):
-    running = place.start("run", "spec.yaml", "-")
-    running.tell(json.dumps(NEW[0]))
-    assert wait_until(lambda: len(running.out.lines) == 1)
-    running.process.stdout.close()
-    done = running.end("".join(json.dumps(row) + "\n" for row in NEW))
-    assert "Traceback" not in done.err
+    """As in `promptc run … | head -1`: the lines are read until there are enough of them."""
+    command = f"{sys.executable} -m promptc.cli.main run spec.yaml new.jsonl -j 1 | head -1"
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=place.folder,
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert json.loads(done.stdout)["id"] == "n0"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
 
 
-@pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143, -signal.SIGTERM})])
+@pytest.mark.parametrize(
+    ("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143, -signal.SIGTERM})]
+)
 def test_a_signal_ends_the_stream_with_what_was_answered(place: Workplace, number, codes):
     running = place.start("run", "spec.yaml", "-")
     running.tell(json.dumps(NEW[0]))

@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from workplace import Sentiment, Workplace, open_workplace
+
 from promptc.runners.run_directory import (
     LOCK,
     MANIFEST,
@@ -22,8 +24,6 @@ from promptc.runners.run_directory import (
     read_marker,
 )
 from promptc.spec.errors import RunError
-
-from workplace import Sentiment, Workplace, open_workplace
 
 ONE = Marker(identity="1" * 32, command="eval", name="one")
 TWO = Marker(identity="2" * 32, command="optimize", name="two")
@@ -199,11 +199,17 @@ def test_lines_are_put_in_the_order_of_their_places(tmp_path):
     for place in (2, 0, 1):
         log.append(place, {"place": place, "text": "x" * place})
     log.put_in_order()
-    assert [json.loads(line)["place"] for line in (tmp_path / "rows.jsonl").read_text().splitlines()] == [0, 1, 2]
+    assert [json.loads(line)["place"] for line in (tmp_path / "rows.jsonl").read_text().splitlines()] == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_names_that_a_file_system_would_not_like_are_mended():
-    assert default_path(Path("runs"), "../a b/ü", "eval", "abcdef0123456789").name == "a-b-ü-eval-abcdef012345"
+    assert (
+        default_path(Path("runs"), "../a b/ü", "eval", "abcdef0123456789").name == "a-b-ü-eval-abcdef012345"
+    )
     assert default_path(Path("runs"), "...", "eval", "abcdef0123456789").name == "run-eval-abcdef012345"
 
 
@@ -260,7 +266,11 @@ def test_a_directory_that_another_process_writes_is_exit_4(place: Workplace):
 def test_a_replay_leaves_what_has_not_changed_untouched(place: Workplace):
     place.run("optimize", "--optimizer", "labeled_few_shot", "-o", "times")
     run = place.folder / "times"
-    files = [run / "summary.json", run / "spec.resolved.yaml", *(p for p in run.rglob("compiled/*") if p.is_file())]
+    files = [
+        run / "summary.json",
+        run / "spec.resolved.yaml",
+        *(p for p in run.rglob("compiled/*") if p.is_file()),
+    ]
     for file in files:
         os.utime(file, (1, 1))
     (run / "manifest.json").unlink()
@@ -342,7 +352,7 @@ def test_a_place_where_nothing_can_be_written_is_exit_4(place: Workplace):
     assert place.server.requests == before
 
 
-class opened:  # noqa: N801  reads as the with statement that it is
+class opened:
     """A run directory, closed at the end."""
 
     def __init__(self, path: Path, marker: Marker, **flags: bool) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from promptc.cli.main import exit_code_of
-
 from loopback import Body, Loopback, serving
+
+from promptc.cli.main import exit_code_of
 
 SAME_ON_REPLAY = ("rows.jsonl", "trials.jsonl", "candidates.jsonl", "summary.json")
 """What a run directory holds that must not depend on workers, kills or the clock; and all of compiled/."""
@@ -126,7 +126,9 @@ class Workplace:
         tree.update(keys)
         return {key: value for key, value in tree.items() if value is not None}
 
-    def write(self, name: str, content: str | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Path:
+    def write(
+        self, name: str, content: str | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> Path:
         """Put a file into the folder: a text, a tree (as YAML's subset JSON), or rows (as JSONL)."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,14 +149,20 @@ class Workplace:
         before = dict(os.environ)
         os.environ.update(self.environment | environment)
         try:
-            with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with (
+                contextlib.chdir(self.folder),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
                 code = exit_code_of([str(argument) for argument in arguments])
         finally:
             os.environ.clear()
             os.environ.update(before)
         return Done(code, out.getvalue(), err.getvalue())
 
-    def start(self, *arguments: str | Path, limits: Callable[[], None] | None = None, **environment: str) -> Running:
+    def start(
+        self, *arguments: str | Path, limits: Callable[[], None] | None = None, **environment: str
+    ) -> Running:
         """Start a command in a process of its own."""
         return Running(
             subprocess.Popen(
