@@ -57,7 +57,11 @@ def read_environment(
     """The process's environment with the variables of env files, which the real ones override."""
     merged: dict[str, str] = {}
     for path in env_files:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as text: {error}") from error
+        for number, line in enumerate(text.splitlines(), start=1):
             stripped = line.strip()
             if not stripped or stripped.startswith("#"):
                 continue
@@ -106,16 +110,14 @@ def load(
 
 
 def read_candidate(path: Path, program: Any) -> Candidate:
-    """A candidate from candidate.yaml, an artifact, or a run directory. Raises DataError."""
+    """A candidate from candidate.yaml, an artifact, or a run directory. Raises UsageError, DataError."""
     from promptc.runners.artifact import candidate_from_tree, is_artifact, read_artifact
     from promptc.spec.tree import parse
 
     if path.is_dir():
         path = path / "compiled" / "program.json"
     if not path.is_file():
-        raise DataError(
-            path, "there is no such candidate", hint="name a candidate.yaml, a program.json or a run"
-        )
+        raise UsageError(f"there is no candidate {path}", "name a candidate.yaml, a program.json or a run")
     if is_artifact(path):
         tree = msgspec.to_builtins(read_artifact(path).candidate)
         return candidate_from_tree(tree, path, program)

@@ -41,7 +41,7 @@ class Improvement(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str = ""
 
 
-class SplitSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one candidate on one split.
 
     `metrics` has a figure per metric, `tallies` what a metric says about all rows together (macro-F1, a confusion

@@ -12,6 +12,8 @@ from promptc.spec.suggest import closest, did_you_mean, listed
 SPLITS = ("train", "dev", "test", "all")
 WHOLE_PREDICTION = frozenset({"llm_judge", "python", "all", "any"})
 """Metrics that judge all outputs together unless `field:` names one."""
+OTHER_FIGURES = ("cost", "models", "winner")
+"""Groups of figures that are no part of the data."""
 
 _COMPOSITES = frozenset({"all", "any"})
 
@@ -177,7 +179,7 @@ class _Checker:
     def _wrong_gate(self, gate: Gate) -> Iterator[tuple[str, str]]:
         first, *rest = gate.path.split(".")
         near = closest(first, SPLITS)
-        if first not in SPLITS and near is not None:
+        if first not in SPLITS and near is not None and rest and first not in OTHER_FIGURES:
             yield f'no part of the data is called "{first}"', f'did you mean "{near}"?'
         if first not in SPLITS:
             return

@@ -43,7 +43,11 @@ def test_parity_with_one_predictor():
     | 3     | it and rules, set 2 | + c, d         | a0    | a c d → 0.75 |
     | 4     | it and rules, set 3 | + b            | as trial 2, so it is not tried again |
     """
-    replies = {("rules", 0, "main"): "- b", ("rules", 1, "main"): "- c\n\n  - d  \n- b", ("rules", 2, "main"): "- b"}
+    replies = {
+        ("rules", 0, "main"): "- b",
+        ("rules", 1, "main"): "- c\n\n  - d  \n- b",
+        ("rules", 2, "main"): "- b",
+    }
     world = World(shown_or_known, by_sample(replies), train=TRAIN, dev=DEV, instructions="Know: a")
     world.optimized(InferRules(num_candidates=3, num_rules=2, max_bootstrapped_demos=1, max_labeled_demos=0))
     assert world.table() == [
@@ -64,7 +68,9 @@ def test_parity_with_one_predictor():
 
 
 def test_the_rows_are_shown_with_their_answers_and_the_number_of_rules():
-    world = World(knows, lambda wish: "Know: a", train=TRAIN, dev=DEV).optimized(InferRules(num_candidates=1, num_rules=7))
+    world = World(knows, lambda wish: "Know: a", train=TRAIN, dev=DEV).optimized(
+        InferRules(num_candidates=1, num_rules=7)
+    )
     [wish] = world.wishes
     assert wish.examples.count("label (expected): yes") == len(TRAIN)
     assert "(given)" not in wish.examples
@@ -114,7 +120,8 @@ def test_rows_that_do_not_fit_are_left_out_and_each_set_sees_others():
     world = World(knows, lambda wish: f"Know: {wish.rollout}", train=TRAIN, dev=DEV)
     long = "z" * (SHOWN_CHARACTERS // 3)
     world.search.train = tuple(
-        type(e)(id=e.id, index=e.index, row={**e.row, "text": f"{e.id} {long}"}, digest=e.id) for e in world.search.train
+        type(e)(id=e.id, index=e.index, row={**e.row, "text": f"{e.id} {long}"}, digest=e.id)
+        for e in world.search.train
     )
     world.optimized(InferRules(num_candidates=6, max_bootstrapped_demos=0, max_labeled_demos=0))
     shown = [wish.examples.count("### Example") for wish in world.wishes]
@@ -126,7 +133,11 @@ def test_a_request_that_is_too_long_is_asked_again_with_half_of_the_rows():
     rows = [f"{letter}{n}" for letter in "abcd" for n in range(4)]
 
     def small(wish: Wish) -> str | CallFailed:
-        return CallFailed("too long", kind="context") if len(wish.rows) > 5 else f"Know: {' '.join('abcd')} {wish.rollout}"
+        return (
+            CallFailed("too long", kind="context")
+            if len(wish.rows) > 5
+            else f"Know: {' '.join('abcd')} {wish.rollout}"
+        )
 
     world = World(knows, small, train=rows, dev=DEV).optimized(InferRules(num_candidates=4))
     assert [len(wish.rows) for wish in world.wishes] == [16, 8, 4, 4, 4, 4]
@@ -144,7 +155,8 @@ def test_rules_that_copy_a_row_are_rejected():
     long = "one two three four five six seven eight nine ten"
     world = World(knows, lambda wish: f"{long} is yes", train=TRAIN, dev=DEV)
     world.search.train = tuple(
-        type(e)(id=e.id, index=e.index, row={**e.row, "text": f"{e.id} {long}"}, digest=e.id) for e in world.search.train
+        type(e)(id=e.id, index=e.index, row={**e.row, "text": f"{e.id} {long}"}, digest=e.id)
+        for e in world.search.train
     )
     world.optimized(InferRules(num_candidates=2, max_bootstrapped_demos=0, max_labeled_demos=0))
     assert world.instructions() == [START]
@@ -165,7 +177,9 @@ LETTERS = [f"{letter}{number}" for letter in "abcdefgh" for number in range(2)]
 
 def growing(**keys: object) -> World:
     keys = {"instructions": "Know: a", **keys}
-    return World(shown_or_known, inferring, train=LETTERS, dev=[f"{letter}9" for letter in "abcdefgh"], **keys)
+    return World(
+        shown_or_known, inferring, train=LETTERS, dev=[f"{letter}9" for letter in "abcdefgh"], **keys
+    )
 
 
 def two(**keys: object) -> World:
@@ -184,7 +198,9 @@ def test_sets_that_bring_nothing_may_end_it():
     assert (world.search.stop_reason, len(world.trials)) == ("no_improvement", 2 + 8)
 
 
-@pytest.mark.parametrize(("calls", "sets"), [(8 + 1 + 8, 0), (8 + 1 + 8 + 9, 1), (8 + 1 + 8 + 5 * 9, 5), (500, 10)])
+@pytest.mark.parametrize(
+    ("calls", "sets"), [(8 + 1 + 8, 0), (8 + 1 + 8 + 9, 1), (8 + 1 + 8 + 5 * 9, 5), (500, 10)]
+)
 def test_a_short_budget_asks_for_no_more_sets_than_it_can_try(calls, sets):
     world = growing(budget={"calls": calls})
     world.optimized(InferRules(max_bootstrapped_demos=1, max_labeled_demos=2, wave=1))
@@ -226,12 +242,16 @@ def test_workers_change_no_byte(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_seeds_are_honoured(name):
     make, optimizer = VARIANTS[name]
-    asked = {tuple(sorted(w.rollout for w in make(seed=seed).optimized(optimizer).wishes)) for seed in (0, 1, 2)}
+    asked = {
+        tuple(sorted(w.rollout for w in make(seed=seed).optimized(optimizer).wishes)) for seed in (0, 1, 2)
+    }
     assert len(asked) == 3
 
 
 @settings(max_examples=12, deadline=None)
-@given(name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 120), workers=st.sampled_from(WORKERS))
+@given(
+    name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 120), workers=st.sampled_from(WORKERS)
+)
 def test_a_killed_search_ends_with_the_same_bytes(tmp_path_factory, name, die_after, workers):
     make, optimizer = VARIANTS[name]
     undisturbed = make().optimized(optimizer).result()
