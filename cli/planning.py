@@ -19,6 +19,9 @@ from promptc.spec.errors import SpecError, UsageError
 from promptc.spec.model import Budget, RoleBudget, Spec
 from promptc.spec.plugin import Plugin
 
+PROPOSER = "proposer"
+"""The role whose runs are single calls, not runs of the program over rows."""
+
 DEFAULT_OPTIMIZER = "bootstrap_random_search"
 """Used where a spec names none."""
 
@@ -88,9 +91,12 @@ def wall(forecast: Forecast, spec: Spec) -> tuple[Budget, str]:
 def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]], plan: Plan) -> Forecast:
     program, judge, data = prepared.program, prepared.judge, prepared.dataset
     low_calls, high_calls = program.calls()
-    calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in runs.items() if high}
+    rowwise = {role: range_ for role, range_ in runs.items() if role != PROPOSER}
+    calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in rowwise.items() if high}
+    if runs.get(PROPOSER, (0, 0))[1]:
+        calls[PROPOSER] = runs[PROPOSER]
     if judge.calls():
-        low, high = sum(r[0] for r in runs.values()), sum(r[1] for r in runs.values())
+        low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
         calls["judge"] = (low * judge.calls(), high * judge.calls())
     total = (sum(low for low, _ in calls.values()), sum(high for _, high in calls.values()))
     return Forecast(

@@ -6,7 +6,7 @@ arXiv 2507.19457, algorithm 1 and the appendix on Merge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -89,41 +89,23 @@ class Evolution:
         return self._room() > 0 and self._search.may_go_on("iteration")
 
     async def mutate(self) -> None:
-        """Select a parent, gather feedback on a minibatch, rewrite a prompt; a child that is better there joins."""
+        """Select parents, gather feedback on minibatches, rewrite prompts; a child that is better there joins."""
         steps = [self._next_step() for _ in range(self._room())]
-        before = await self._run([(self._pool.trials[step.parent].candidate, step.rows) for step in steps])
-        asks: list[Ask] = []
-        owners: dict[int, _Step] = {}
-        for step, records in zip(steps, before, strict=False):
-            for ask in self._asks(step, records):
-                asks.append(ask)
-                owners[id(ask)] = step
-        found: dict[int, list[Proposal]] = {}
-        for proposal in await self._proposer.propose(asks):
-            found.setdefault(owners[id(proposal.ask)].number, []).append(proposal)
-        children: dict[int, _Child] = {}
-        known = self._pool.known()
-        for step in steps:
-            child = self._child(step, found.get(step.number, []))
-            if child.candidate.digest() not in known:
-                known.add(child.candidate.digest())
-                children[step.number] = child
-        waiting = [
-            (step, records) for step, records in zip(steps, before, strict=False) if step.number in children
-        ]
-        after = await self._run([(children[step.number].candidate, step.rows) for step, _ in waiting])
+        results = await self._run([(self._pool.trials[step.parent].candidate, step.rows) for step in steps])
+        before = {step.number: records for step, records in zip(steps, results, strict=False)}
+        proposals = await self._proposals([step for step in steps if step.number in before], before)
+        children = self._children(steps, proposals)
+        results = await self._run([(child.candidate, step.rows) for step, child in children])
+        self._checked += len(results)
         better = [
-            children[step.number]
-            for (step, records), new in zip(waiting, after, strict=False)
-            if self._is_better(records, new)
+            child
+            for (step, child), after in zip(children, results, strict=False)
+            if self._is_better(before[step.number], after)
         ]
-        self._checked += len(after)
         self._better += len(better)
         added = await self._take_in(better)
         self._found_one = added > 0
-        self._merges_due += min(
-            added, max(0, self._settings.max_merges - self._merges_done - self._merges_due)
-        )
+        self._merges_due += min(added, self._settings.max_merges - self._merges_done - self._merges_due)
 
     def merge_is_due(self) -> bool:
         """True when the last iteration brought a candidate, and not all merges are used up."""
@@ -188,10 +170,25 @@ class Evolution:
         )
         return _Step(self._steps, parent, self._minibatches.take())
 
+    async def _proposals(
+        self, steps: Sequence[_Step], before: Mapping[int, tuple[RowRecord, ...]]
+    ) -> dict[int, list[Proposal]]:
+        """What the proposer makes of the minibatches, as one phase, by the number of the step."""
+        asks: list[Ask] = []
+        owners: dict[int, int] = {}
+        for step in steps:
+            for ask in self._asks(step, before[step.number]):
+                asks.append(ask)
+                owners[id(ask)] = step.number
+        found: dict[int, list[Proposal]] = {}
+        for proposal in await self._proposer.propose(asks):
+            found.setdefault(owners[id(proposal.ask)], []).append(proposal)
+        return found
+
     def _asks(self, step: _Step, records: tuple[RowRecord, ...]) -> list[Ask]:
         """What to ask the proposer after a minibatch; nothing where the parent left nothing to learn."""
         scores = [record.score for record in records if record.score is not None]
-        skipped = self._settings.skip_perfect and all(score >= PERFECT for score in scores)
+        skipped = bool(scores) and self._settings.skip_perfect and min(scores) >= PERFECT
         self._perfect_in_a_row = self._perfect_in_a_row + 1 if skipped else 0
         if skipped or not scores:
             return []
@@ -211,15 +208,25 @@ class Evolution:
             rollout=sample_of(self._search, step.number, name),
         )
 
-    def _child(self, step: _Step, proposals: Sequence[Proposal]) -> _Child:
-        """The parent with what was proposed; the parent itself where nothing was."""
-        candidate = self._pool.trials[step.parent].candidate
-        for proposal in proposals:
-            candidate = self._proposer.candidate(candidate, proposal)
-        origin = f"mutation of {self._name(step.parent)}"
-        if len(self._components) > 1:
-            origin += f": {', '.join(proposal.ask.predictor for proposal in proposals)}"
-        return _Child(candidate, (step.parent,), origin)
+    def _children(
+        self, steps: Sequence[_Step], proposals: Mapping[int, Sequence[Proposal]]
+    ) -> list[tuple[_Step, _Child]]:
+        """The parents with what was proposed for them, but for those that the pool or the wave has already."""
+        children = []
+        known = self._pool.known()
+        for step in steps:
+            mine = proposals.get(step.number, [])
+            candidate = self._pool.trials[step.parent].candidate
+            for proposal in mine:
+                candidate = self._proposer.candidate(candidate, proposal)
+            if candidate.digest() in known:
+                continue
+            known.add(candidate.digest())
+            origin = f"mutation of {self._name(step.parent)}"
+            if len(self._components) > 1:
+                origin += f": {', '.join(proposal.ask.predictor for proposal in mine)}"
+            children.append((step, _Child(candidate, (step.parent,), origin)))
+        return children
 
     def _is_better(self, before: Sequence[RowRecord], after: Sequence[RowRecord]) -> bool:
         """The child's sum against the parent's, over the rows on which both have a score."""

@@ -20,7 +20,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search would ask for, before any call: program runs by role, fewest and most.
+    """What a search would ask for, before any call: program runs by role, fewest and most; of `proposer`, calls.
 
     `first_trial` is how many task runs it takes before anything but the start could win: a budget below it is refused.
     `trials` counts candidates beside the start, at most.

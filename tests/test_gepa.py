@@ -17,7 +17,7 @@ from promptc.optimizers.gepa_merge import crossover, propose_merge, telling_rows
 from promptc.optimizers.gepa_selection import Minibatches, Pool, select_parent
 from promptc.optimizers.protocol import Sizes
 from promptc.optimizers.search import Trial
-from promptc.runners.candidate import Candidate, PredictorTexts
+from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.models.request import CallFailed
 
@@ -259,6 +259,21 @@ def test_samples_of_equal_requests_differ():
     other = World(knows, lambda wish: wish.current, train=TRAIN, dev=DEV, seed=1)
     other.optimized(Gepa(no_improvement=6))
     assert not {wish.rollout for wish in world.wishes} & {wish.rollout for wish in other.wishes}
+
+
+def test_a_row_never_sees_itself_among_the_demos_of_a_start_from_another_run():
+    demos = tuple(
+        Demo(inputs={"text": name}, outputs={"label": "yes"}, row_id=name) for name in ("a0", "c0", "b1")
+    )
+    world = World(knows, lambda wish: f"{wish.current} a", train=TRAIN, dev=DEV)
+    world.search.start = Candidate(predictors={"main": PredictorTexts(instructions=START, demos=demos)})
+    world.optimized(Gepa(max_runs=40))
+    assert {seen.row: seen.demos for seen in world.seen} == {
+        "a0": ("c0", "b1"),
+        "c0": ("a0", "b1"),
+        "b1": ("a0", "c0"),
+        **dict.fromkeys(["b0", "a1", "a2", "c1"], ("a0", "c0", "b1")),
+    }
 
 
 # ── several predictors ────────────────────────────────────────────────────────────────────────────────────
