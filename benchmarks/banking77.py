@@ -13,8 +13,11 @@ SIZES = (77, 154, 231, 308, 770)
 """Demonstrations: one, two, three, four and ten for each label on average."""
 
 RANDOM_SEARCH = (
-    "{bootstrap_random_search: {candidates: 16, max_labeled_demos: 231, max_bootstrapped_demos: 16}}"
+    "{bootstrap_random_search: {candidates: 16, max_labeled_demos: 231, max_bootstrapped_demos: %d}}"
 )
+BOOTSTRAPPED = (16, 0)
+"""Most bootstrapped demonstrations of the random searches: some, and none."""
+
 HEADER = ("what", "dev", "test", "test − start", "p", "calls", "wall s", "prompt characters", "with")
 
 
@@ -22,7 +25,9 @@ def measure(settings: Settings) -> Section:
     """The start, labelled demonstrations of several sizes, and a random search."""
     folder = settings.data("banking77", "train.jsonl", "test.jsonl", "intents.json")
     searches = [(f"labeled_few_shot, k {k}", f"{{labeled_few_shot: {{k: {k}}}}}") for k in SIZES]
-    searches.append(("bootstrap_random_search", RANDOM_SEARCH))
+    searches += [
+        (f"bootstrap_random_search, {most} bootstrapped", RANDOM_SEARCH % most) for most in BOOTSTRAPPED
+    ]
     evaluated, wall = _promptc(settings, folder, "start", "eval", "--split", "test")
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []

@@ -6,11 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptc.cli.console import Terminal, open_terminal
-from promptc.cli.opening import Choices
 from promptc.spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from promptc.cli.opening import Choices
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -25,6 +27,8 @@ def open_view(typed: Mapping[str, Any]) -> Terminal:
 
 def choices_of(typed: Mapping[str, Any]) -> Choices:
     """The run options."""
+    from promptc.cli.opening import Choices
+
     return Choices(
         output=typed["output"],
         force=typed["force"],

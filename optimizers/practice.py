@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from promptc.optimizers.demos import without_row
 from promptc.optimizers.search import Search
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
@@ -14,8 +13,7 @@ from promptc.runners.rows import Example
 class Practice:
     """The training rows as a place to learn: candidates, rows, and how each did on which.
 
-    A row that is one of a candidate's own demos is asked without that demo: a prompt that holds the answer teaches
-    nothing. `runs` counts rows that were run.
+    `runs` counts the rows that were run.
     """
 
     def __init__(self, search: Search) -> None:
@@ -25,55 +23,43 @@ class Practice:
 
     async def run(self, wanted: Iterable[tuple[Candidate, Sequence[Example]]]) -> bool:
         """Run candidates on rows, as one phase; False where the budget left something out."""
-        pairs: list[tuple[Candidate, list[Example]]] = []
-        owners: list[Candidate] = []
-        for candidate, rows in wanted:
-            for asked, group in self._missing(candidate, rows):
-                pairs.append((asked, group))
-                owners.append(candidate)
+        pairs = [(candidate, self._missing(candidate, rows)) for candidate, rows in wanted]
+        pairs = [(candidate, rows) for candidate, rows in pairs if rows]
         if not pairs:
             return True
         results = await self._search.run_rows(pairs, role="task")
-        for owner, records in zip(owners, results, strict=False):
-            digest = owner.digest()
+        came = 0
+        for (candidate, _), records in zip(pairs, results, strict=False):
+            digest = candidate.digest()
             for record in records:
                 if record.failure is None or record.failure.kind != "budget":
                     self._records[digest, record.id] = record
-                    self.runs += 1
-        return len(results) == len(pairs) and all(
-            self.record(owner, row) is not None
-            for owner, (_, rows) in zip(owners, pairs, strict=True)
-            for row in rows
-        )
+                    came += 1
+        self.runs += came
+        return came == sum(len(rows) for _, rows in pairs)
 
     def record(self, candidate: Candidate, row: Example) -> RowRecord | None:
         """How a candidate did on a row; None where it was not run on it."""
         return self._records.get((candidate.digest(), row.id))
 
-    def records(self, candidate: Candidate, rows: Sequence[Example]) -> list[RowRecord | None]:
-        """How a candidate did on rows, in their order."""
-        digest = candidate.digest()
-        return [self._records.get((digest, row.id)) for row in rows]
-
     def scores(self, candidate: Candidate, rows: Sequence[Example]) -> list[float | None]:
-        """A candidate's scores on rows; None where it was not run, or the row could not be scored."""
-        return [record.score if record is not None else None for record in self.records(candidate, rows)]
+        """A candidate's scores on rows, in their order; None where it was not run, or the row could not be scored."""
+        digest = candidate.digest()
+        records = (self._records.get((digest, row.id)) for row in rows)
+        return [record.score if record is not None else None for record in records]
 
     def missing(self, candidate: Candidate, rows: Sequence[Example]) -> int:
         """How many of the rows it was not run on."""
-        return sum(record is None for record in self.records(candidate, rows))
+        return len(self._missing(candidate, rows))
 
-    def _missing(
-        self, candidate: Candidate, rows: Sequence[Example]
-    ) -> list[tuple[Candidate, list[Example]]]:
-        shared: list[Example] = []
-        alone: list[tuple[Candidate, list[Example]]] = []
-        for row, record in zip(rows, self.records(candidate, rows), strict=True):
-            if record is not None:
-                continue
-            asked = without_row(candidate, row)
-            if asked is candidate:
-                shared.append(row)
-            else:
-                alone.append((asked, [row]))
-        return [(candidate, shared), *alone] if shared else alone
+    def table(self) -> dict[str, dict[str, float]]:
+        """Row → candidate's digest → score, for all that was scored, in the order in which rows were first run."""
+        found: dict[str, dict[str, float]] = {}
+        for (digest, row_id), record in self._records.items():
+            if record.score is not None:
+                found.setdefault(row_id, {})[digest] = record.score
+        return found
+
+    def _missing(self, candidate: Candidate, rows: Sequence[Example]) -> list[Example]:
+        digest = candidate.digest()
+        return [row for row in rows if (digest, row.id) not in self._records]

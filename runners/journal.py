@@ -143,11 +143,8 @@ class Journal:
         self._execute("UPDATE phases SET done = 1 WHERE number = ?", (number,))
 
     def find(self, key: bytes) -> Effect | None:
-        """The effect, if it was recorded; does not count as use."""
-        pending = self._pending.get(key)
-        if pending is not None:
-            return pending
-        if key not in self._known:
+        """The effect, if it was committed; does not count as use."""
+        if key not in self._known or key in self._pending:
             return None
         try:
             row = self._db.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()

@@ -98,9 +98,9 @@ def bootstrap_p(units: Units, seed: int) -> float:
 
 def normal_quantile(confidence: float) -> float:
     """How many standard errors a two-sided normal interval reaches."""
-    from scipy.special import ndtri
+    from statistics import NormalDist
 
-    return float(ndtri(0.5 + confidence / 2))
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def t_quantile(confidence: float, degrees: int) -> float:

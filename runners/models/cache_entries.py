@@ -49,6 +49,11 @@ class Rest(msgspec.Struct, frozen=True, array_like=True):
     endpoint: str
 
 
+MOST_REASKS = 4
+"""How far a re-ask's stable part is looked for. Further back it would be the prompt of another candidate, which begins
+alike and has fewer demos."""
+
+
 class Prefixes:
     """Finds the stable part of a conversation: what a candidate sends with every row.
 
@@ -61,7 +66,8 @@ class Prefixes:
 
     def split(self, messages: tuple[Message, ...]) -> tuple[int, bytes, bytes | None]:
         """Length and digest of the prefix, and its content when it has not been stored by this process."""
-        for length in range(len(messages) - 1, 0, -2):
+        longest = len(messages) - 1
+        for length in range(longest, max(0, longest - 2 * MOST_REASKS), -2):
             digest = self._known.get(messages[:length])
             if digest is not None:
                 return length, digest, None

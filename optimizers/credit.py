@@ -1,0 +1,60 @@
+"""Which parts of the candidates that were run made them better or worse: credit for each line of an instruction.
+
+Candidates that share some parts and differ in others, run on the same rows, are an experiment on all parts at once: a
+row's scores are compared with the row's own mean, and a part is worth what candidates that have it gain over those that
+do not. This is a linear model with an effect for each row (two-way layout; Scheffé, "The Analysis of Variance", 1959,
+chapter 4) and a normal prior on each part's worth, so that what few runs say counts little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+PRIOR_MEAN = 0.01
+"""What a part is taken to be worth before it was run: somebody proposed it for a reason."""
+PRIOR_SPREAD = 0.06
+"""How far parts are taken to differ in worth (one standard deviation, in points of score)."""
+LEAST_NOISE = 0.02
+_DIGITS = 6
+"""Worths are rounded, so that a choice does not hang on the last bits of a matrix product."""
+
+Part = TypeVar("Part", bound=Hashable)
+
+
+def worths(
+    table: Mapping[str, Mapping[str, float]], parts: Mapping[str, Mapping[Part, float]]
+) -> dict[Part, float]:
+    """Each part's expected worth, in points of score.
+
+    `table` maps rows to candidates' scores; `parts` maps a candidate to how much of each part it has (1: all of it).
+    """
+    import numpy as np
+
+    names = list(dict.fromkeys(part for held in parts.values() for part in held))
+    places = {part: place for place, part in enumerate(names)}
+    groups: dict[tuple[str, ...], list[list[float]]] = {}
+    for scores in table.values():
+        known = tuple(digest for digest in scores if digest in parts)
+        if len(known) > 1:
+            groups.setdefault(known, []).append([scores[digest] for digest in known])
+    if not names or not groups:
+        return dict.fromkeys(names, PRIOR_MEAN)
+    matrix, vector = np.zeros((len(names), len(names))), np.zeros(len(names))
+    squares, freedom = 0.0, 0
+    for known, rows in groups.items():
+        held = np.zeros((len(known), len(names)))
+        for line, digest in enumerate(known):
+            for part, amount in parts[digest].items():
+                held[line, places[part]] = amount
+        held -= held.mean(axis=0)
+        scored = np.array(rows)
+        scored -= scored.mean(axis=1, keepdims=True)
+        matrix += len(rows) * held.T @ held
+        vector += held.T @ scored.sum(axis=0)
+        squares += float((scored**2).sum())
+        freedom += len(rows) * (len(known) - 1)
+    noise = max(LEAST_NOISE, squares / freedom)
+    precision = 1 / PRIOR_SPREAD**2
+    found = np.linalg.solve(matrix / noise + precision * np.eye(len(names)), vector / noise + precision * PRIOR_MEAN)
+    return {part: round(float(worth), _DIGITS) for part, worth in zip(names, found, strict=True)}
