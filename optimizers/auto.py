@@ -1,25 +1,27 @@
-"""draft"""
+"""draft 2"""
 from __future__ import annotations
-from typing import Annotated
-import msgspec
-from promptc.optimizers.coverage import Row, covering, described
-from promptc.optimizers.demos import gold_columns, labeled_demos, traced_demos, with_demos, sample_examples
-from promptc.optimizers.merging import merged
+import msgspec, os
+from promptc.optimizers.credit import worths
+from promptc.optimizers.demo_choice import DemoChoice
+from promptc.optimizers.demos import gold_columns
+from promptc.optimizers.merging import Edit, additions, agreed_drops, edit_of, key_of, lines_of, merged
 from promptc.optimizers.practice import Practice
-from promptc.optimizers.proposal import Ask, Proposal, problem_of
-from promptc.optimizers.proposing import LONGEST_INSTRUCTION, Proposer
+from promptc.optimizers.proposal import Ask, problem_of
+from promptc.optimizers.proposing import LONGEST_INSTRUCTION, Proposer, open_predictors, sample_of
 from promptc.optimizers.protocol import Plan, Sizes
-from promptc.optimizers.race import Entry, Look, Race, entry_of, distinct, mean
+from promptc.optimizers.race import Entry, Look, Race, distinct, entry_of, mean
 from promptc.optimizers.reflecting import Lesson, Reader
 from promptc.optimizers.search import Search
 from promptc.runners.candidate import Candidate
 from promptc.runners.program import Program
-from promptc.runners.rows import Example
 
-import os
+MANY = 100_000
 DEBUG = os.environ.get("AUTO_DEBUG")
 def say(*a):
     if DEBUG: print("   ", *a)
+K_ = dict(minrows=8, rowsper=60, maxrounds=10, devshare=6, credit=1, splits=2, patience=4, propshare=8, z=0.6)
+for kv in os.environ.get("AUTO_K","").split(","):
+    if kv: k,v=kv.split("="); K_[k]=float(v)
 
 class Auto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_demos: int = 16
@@ -38,151 +40,190 @@ class _Search:
         self.search, self.auto = search, auto
         self.practice = Practice(search)
         self.proposer = Proposer(search)
+        self.demos = DemoChoice(search, self.practice)
         self.reader = Reader(search, search.rng("batches"))
         self.incumbent = entry_of(search, search.start, "start")
-        self.golds = gold_columns(search)
         self.cursor = 0
         self.order = list(search.train)
         search.rng("order").shuffle(self.order)
-        self.rounds = 0
-        self.history = []
+        self.round = 0
         self.saved = 0
-        names = list(search.program.predictors)
-        self.described = {
-            n: {r.example.id: r for r in described(search.train, [f.name for f in p.signature.inputs],
-                [self.golds.get(f.name, f.name) for f in p.signature.outputs])}
-            for n, p in search.program.predictors.items()
-        }
-        inputs = [f.name for f in search.program.inputs]; outs=[self.golds.get(f.name,f.name) for f in search.program.outputs]
-        self.rows = {r.example.id: r for r in described(search.train, inputs, outs)}
+        self.names = open_predictors(search.program)
+        self.pool = {n: [] for n in self.names}
+        self.candidates = {}
+        self.past = [self.incumbent]
 
-    def fresh(self, n):
-        n = min(n, len(self.order))
-        got = [self.order[(self.cursor + i) % len(self.order)] for i in range(n)]
-        return got
-    def advance(self, n):
-        self.cursor = (self.cursor + n) % len(self.order)
+    # ---- budget
+    def left(self): return self.search.affordable_rows(MANY) - self.keep
 
     async def run(self):
         s = self.search
-        total = s.affordable_rows(100000)
-        D = len(s.dev)
-        dev = max(8, min(D, total // 6))
-        fin = 1 if total < 400 else 2 if total < 900 else 3 if total < 1500 else 5
+        total = s.affordable_rows(MANY); D = len(s.dev)
+        dev = max(8, min(D, int(total // K_["devshare"])))
+        self.fin = 1 if total < 250 else 2 if total < 900 else 3 if total < 1500 else 5
         s.choose_on(dev)
         await s.begin()
-        keep = fin * dev
-        learn = s.affordable_rows(100000) - keep
-        self.learn0 = learn
-        rounds = max(1, min(10, round(learn / 60)))
-        q = max(8, learn // rounds)
-        say("total", total, "dev", dev, "fin", fin, "learn", learn, "rounds", rounds, "q", q)
-        P = self.proposer.affordable(self.auto.proposals * rounds)
-        K = max(1, min(self.auto.proposals, total // 8 // rounds, P // rounds)) if P else 0
-        self.past = [self.incumbent]
+        self.keep = self.fin * dev
+        learn = self.left()
+        rounds = max(1, min(int(K_["maxrounds"]), round(learn / K_["rowsper"])))
+        P = min(self.proposer.affordable(2 * self.auto.proposals * rounds), int(total // K_["propshare"]))
+        K = max(1, min(self.auto.proposals, P // (rounds))) if P else 0
+        q = max(8, (learn - (K * rounds if learn < 100 else 0)) // rounds)
+        say("total", total, "dev", dev, "fin", self.fin, "learn", learn, "rounds", rounds, "q", q, "K", K)
         stale = 0
-        # first look
-        n1 = max(6, q // 5)
-        await self.race([self.incumbent, *self.demo_entries(True)], n1, 2)
-        while s.affordable_rows(100000) - keep >= 8 and stale < 4 and s.may_go_on("round"):
-            self.rounds += 1
-            entries = await self.entries(K)
-            A = len(entries) + 1
-            left = s.affordable_rows(100000) - keep
-            n1 = max(4, min(q, left) // (A + 2))
+        n0 = max(4, q // 8)
+        await self.practice.run([(self.incumbent.candidate, self.rows(n0))]); self.cursor += n0
+        while self.left() >= 8 and stale < K_["patience"] and s.may_go_on("round"):
+            self.round += 1
             before = self.incumbent
-            await self.race([self.incumbent, *entries], n1, 2 if q < 80 else 3)
+            await self.one_round(K, min(q, self.left()))
             stale = stale + 1 if before is self.incumbent else 0
-        finalists = [(e.candidate, e.origin) for e in reversed(self.past)]
-        bare = self.without_demos(self.incumbent)
-        if bare is not None: finalists.insert(1, (bare.candidate, bare.origin))
-        await s.try_all(finalists[:fin])
-        say("dev", [(t.origin, t.score) for t in s.trials], "left", s.affordable_rows(100000), "saved", self.saved)
+        await s.try_all(self.finalists())
+        say("dev", [(t.origin, t.score) for t in s.trials], "left", s.affordable_rows(MANY), "saved", self.saved)
 
-    def without_demos(self, e):
-        c = with_demos(self.search.program, e.candidate, {n: self.search.start.predictors[n].demos for n in e.candidate.predictors})
-        return entry_of(self.search, c, e.origin + ", no demos") if c.digest() != e.candidate.digest() else None
-
-    def needs(self):
-        out = {}
-        for ex in self.search.train:
-            r = self.practice.record(self.incumbent.candidate, ex)
-            out[ex.id] = 0.5 if r is None or r.score is None else (1.0 - r.score) + 0.05
-        return out
-
-    def demo_entries(self, first=False, base=None):
-        base = base or self.incumbent
-        res = []
-        if not self.auto.max_demos: return res
-        needs = self.needs()
-        sizes = [self.auto.max_demos] if first else [self.auto.max_demos]
-        for size in sizes:
-            demos = {}
-            for n, p in self.search.program.predictors.items():
-                traces = {}
-                for ex in self.search.train:
-                    r = self.practice.record(self.incumbent.candidate, ex)
-                    if r is not None and r.score == 1.0 and r.failure is None:
-                        t = traced_demos(r)
-                        if n in t: traces[ex.id] = t[n]
-                lab = {d.row_id: d for d in labeled_demos(self.search, p, self.search.train) if d.inputs}
-                pool = {**lab, **traces}
-                rows = [r for i, r in self.described[n].items() if i in pool]
-                sel = covering(rows, needs, size)
-                if sel: demos[n] = tuple(pool[r.example.id] for r in sel)
-            if demos:
-                res.append(entry_of(self.search, with_demos(self.search.program, base.candidate, demos), f"{base.origin} + demos" if base is not self.incumbent else f"round {self.rounds}: demos"))
-        return res
-
-    async def entries(self, K):
-        s = self.search
+    def finalists(self):
         inc = self.incumbent
-        lessons = [Lesson(self.rows[ex.id], self.practice.record(inc.candidate, ex)) for ex in s.train if ex.id in self.rows]
-        say(f"round {self.rounds}: incumbent {inc.origin} {inc.characters} lessons {sum(l.record is not None for l in lessons)} failed {sum(l.failed for l in lessons)}")
-        steps = {st.name: st for st in s.program.steps}
-        names = [n for n, p in s.program.predictors.items() if "instructions" not in steps[p.step].freeze]
-        res = []
-        texts = {}
-        if K and names and any(l.failed or l.record is None for l in lessons):
-            asks = []
-            for k in range(K):
-                n = names[k % len(names)]
-                asks.append(Ask(predictor=n, current=inc.candidate.predictors[n].instructions, examples=self.reader.batch(n, lessons, self.auto.shown, 2), history=tuple(self.history[-0:]) if False else (), rollout=1 + self.rounds * 1000 + k))
-            got = await self.proposer.propose(asks)
-            for n in names:
-                mine = [p for p in got if p.ask.predictor == n]
-                texts[n] = mine
-        merges = []
-        per = {}
-        for n, mine in texts.items():
-            base = inc.candidate.predictors[n].instructions
-            ts = merged(base, [p.instruction for p in mine])
-            ts = [t for t in ts if len(t) <= LONGEST_INSTRUCTION]
-            per[n] = ts
-            for i, t in enumerate(ts):
-                c = inc.candidate.with_predictor(n, msgspec.structs.replace(inc.candidate.predictors[n], instructions=t))
-                merges.append(entry_of(s, c, f"round {self.rounds}: merge{i} of {len(mine)}"))
-        singles = [entry_of(s, self.proposer.candidate(inc.candidate, p), f"round {self.rounds}: proposal") for mine in texts.values() for p in mine]
-        if len([1 for t in per.values() if t]) > 1:
-            c = inc.candidate
-            for n, ts in per.items():
-                if ts: c = c.with_predictor(n, msgspec.structs.replace(c.predictors[n], instructions=ts[0]))
-            merges.append(entry_of(s, c, f"round {self.rounds}: merge of all"))
-        demos = self.demo_entries()
-        joint = self.demo_entries(base=merges[0]) if merges else []
-        bare = [self.without_demos(merges[0])] if merges and self.without_demos(merges[0]) else []
-        room = 3 if self.learn0 < 120 else 5 if self.learn0 < 400 else 8
-        order = [*merges[:1], *joint, *merges[1:], *bare, *demos, *singles]
-        if not merges: order = [*singles[:2], *demos, *singles[2:]]
-        return distinct(order)[:room]
+        out = [inc]
+        bare = entry_of(self.search, self.demos.without(inc.candidate), inc.origin + ", no demos")
+        out.append(bare)
+        out += list(reversed(self.past[:-1]))
+        return [(e.candidate, e.origin) for e in distinct(out)][: self.fin]
 
-    async def race(self, entries, n1, keep):
-        s = self.search
-        rows = self.fresh(2 * n1)
-        r = await Race(looks=(Look(n1, keep), Look(2 * n1, 1))).run(self.practice, entries, rows)
-        self.advance(len(rows))
+    def rows(self, n):
+        n = min(n, len(self.order))
+        return [self.order[(self.cursor + i) % len(self.order)] for i in range(n)]
+
+    def enter(self, candidate, origin):
+        self.candidates[candidate.digest()] = candidate
+        return entry_of(self.search, candidate, origin)
+
+    def with_text(self, c, n, text):
+        return c.with_predictor(n, msgspec.structs.replace(c.predictors[n], instructions=text))
+
+    # ---- credit
+    def parts(self, c):
+        out = {}
+        for n in self.names:
+            for key in lines_of(c.predictors[n].instructions): out[n, key] = 1.0
+            if c.predictors[n].demos: out[n, ("<demos>",)] = len(c.predictors[n].demos) / max(1, self.auto.max_demos)
+        return out
+    def worths(self):
+        if not K_["credit"]: return {}
+        self.candidates[self.search.start.digest()] = self.search.start
+        return worths(self.practice.table(), {d: self.parts(c) for d, c in self.candidates.items()})
+
+    async def one_round(self, K, q):
+        s, inc = self.search, self.incumbent
+        fresh, rewrites = await self.ask(K)
+        room = max(2, min(14, int(q / K_["minrows"]) - 2))
+        entries = self.arms(fresh, rewrites, room)
+        A = len(entries) + 1
+        n1 = max(4, q // (A + 3))
+        rows = self.rows(2 * n1)
+        first = await self.race([inc, *entries], rows, [Look(n1, 2)])
+        w = self.worths()
+        second = list(first.order[:2])
+        screened = self.screened(first.winner.candidate, fresh, w)
+        if screened is not None: second.append(screened)
+        if inc.candidate.digest() not in [e.candidate.digest() for e in second] and len(second) < 3: second.append(inc)
+        r = await self.race(second, rows, [Look(2 * n1, 1)])
+        self.cursor += len(rows)
+        say(f"round {self.round} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
+        self.accept(r.winner)
+        for n in self.names:
+            self.pool[n] += [Edit(added=e.added) for e in fresh[n]]
+
+    async def race(self, entries, rows, looks):
+        r = await Race(looks=tuple(looks)).run(self.practice, entries, rows)
         self.saved += r.saved
-        say("race", n1, [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)], "saved", r.saved)
-        if r.winner.candidate.digest() != self.incumbent.candidate.digest():
-            self.incumbent = r.winner
-            self.past.append(r.winner)
+        return r
+
+    def accept(self, e):
+        if e.candidate.digest() == self.incumbent.candidate.digest(): return
+        for n in self.names:
+            if edit_of(self.incumbent.candidate.predictors[n].instructions, e.candidate.predictors[n].instructions) is None:
+                self.pool[n] = []
+        self.incumbent = e
+        self.past.append(e)
+
+    # ---- proposals
+    async def ask(self, K):
+        inc = self.incumbent
+        lessons = [Lesson(r, self.practice.record(inc.candidate, r.example)) for r in self.demos.rows]
+        say(f"round {self.round}: {inc.origin} {inc.characters}c run {sum(l.record is not None for l in lessons)} failed {sum(l.failed for l in lessons)}")
+        fresh = {n: [] for n in self.names}; rewrites = []
+        if not K or not self.names: return fresh, rewrites
+        asks = []
+        for k in range(K):
+            n = self.names[k % len(self.names)]
+            ex = self.reader.batch(n, lessons, self.auto.shown, 2)
+            if ex: asks.append(Ask(predictor=n, current=inc.candidate.predictors[n].instructions, examples=ex, rollout=sample_of(self.search, self.round, k)))
+        for p in await self.proposer.propose(asks):
+            n = p.ask.predictor
+            e = edit_of(p.ask.current, p.instruction)
+            if e is not None and (e.added or e.dropped): fresh[n].append(e)
+            if e is None or len(rewrites) < 4: rewrites.append(self.enter(self.proposer.candidate(inc.candidate, p), f"round {self.round}: proposal"))
+        return fresh, rewrites
+
+    def bad(self, n, w):
+        return frozenset(key for (m, key), worth in w.items() if m == n and worth.mean + K_["z"] * worth.spread < 0)
+
+    def merge(self, c, fresh, unwanted, names=None):
+        for n in names or self.names:
+            base = self.incumbent.candidate.predictors[n].instructions
+            t = merged(base, fresh[n], earlier=self.pool[n], unwanted=unwanted.get(n, frozenset()))
+            if t and len(t) <= LONGEST_INSTRUCTION: c = self.with_text(c, n, t)
+        return c
+
+    def arms(self, fresh, rewrites, room):
+        inc = self.incumbent.candidate
+        w = self.worths()
+        bad = {n: self.bad(n, w) for n in self.names}
+        R = f"round {self.round}: "
+        full = self.merge(inc, fresh, bad)
+        out = []
+        has = full.digest() != inc.digest()
+        if has: out.append(self.enter(full, R + "merge"))
+        md = self.auto.max_demos
+        if len(self.names) > 1 and has:
+            for n in self.names: out.append(self.enter(self.merge(inc, fresh, bad, [n]), R + f"merge {n}"))
+        if md and has: out.append(self.enter(self.demos.covering(full, md) if not self.demos.count(inc) else self.redemo(full, inc), R + "merge+demos"))
+        if self.demos.count(inc) and has: out.append(self.enter(self.demos.without(full), R + "merge, no demos"))
+        if md: out.append(self.enter(self.demos.covering(inc, md), R + "demos"))
+        if has:
+            rng = self.search.rng("split", self.round)
+            for i in range(int(K_["splits"])):
+                un = []
+                sets = [dict(bad), dict(bad)]
+                for n in self.names:
+                    new = list(additions(inc.predictors[n].instructions, [*self.pool[n], *fresh[n]]))
+                    old = [k for k in lines_of(inc.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
+                    rng.shuffle(new); rng.shuffle(old)
+                    h = len(new) // 2; o = len(old) // 4
+                    sets[0][n] = sets[0].get(n, frozenset()) | set(new[:h]) | set(old[:o])
+                    sets[1][n] = sets[1].get(n, frozenset()) | set(new[h:]) | set(old[o:2 * o])
+                for x in sets: out.append(self.enter(self.merge(inc, fresh, x), R + "half"))
+        singles = rewrites
+        if self.demos.count(inc): out.append(self.enter(self.demos.without(inc), R + "no demos"))
+        if md >= 4: out.append(self.enter(self.demos.covering(inc, md // 4), R + "few demos"))
+        out = out[:3] + singles[:1] + out[3:] + singles[1:]
+        return [e for e in distinct(out) if e.candidate.digest() != inc.digest()][:room]
+
+    def redemo(self, full, inc):
+        # demos for what the incumbent fails
+        c = self.demos.covering(inc, self.auto.max_demos)
+        for n in full.predictors:
+            full = full.with_predictor(n, msgspec.structs.replace(full.predictors[n], demos=c.predictors[n].demos))
+        return full
+
+    def screened(self, base, fresh, w):
+        if not w: return None
+        c = base
+        for n in self.names:
+            text = base.predictors[n].instructions
+            bad = self.bad(n, w)
+            t = merged(text, [], earlier=[*self.pool[n], *fresh[n]], unwanted=bad)
+            if t and len(t) <= LONGEST_INSTRUCTION: c = self.with_text(c, n, t)
+        if c.digest() in self.candidates or c.digest() == base.digest(): return None
+        say("   screened: lines", {n: (len(lines_of(base.predictors[n].instructions)), len(lines_of(c.predictors[n].instructions))) for n in self.names}, "bad", len(bad))
+        return self.enter(c, f"round {self.round}: screened")

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
+import msgspec
+
 PRIOR_MEAN = 0.01
 """What a part is taken to be worth before it was run: somebody proposed it for a reason."""
 PRIOR_SPREAD = 0.06
@@ -22,10 +24,17 @@ _DIGITS = 6
 Part = TypeVar("Part", bound=Hashable)
 
 
+class Worth(msgspec.Struct, frozen=True):
+    """What a part is expected to be worth, in points of score, and how sure that is (one standard deviation)."""
+
+    mean: float
+    spread: float
+
+
 def worths(
     table: Mapping[str, Mapping[str, float]], parts: Mapping[str, Mapping[Part, float]]
-) -> dict[Part, float]:
-    """Each part's expected worth, in points of score.
+) -> dict[Part, Worth]:
+    """What each part is worth.
 
     `table` maps rows to candidates' scores; `parts` maps a candidate to how much of each part it has (1: all of it).
     """
@@ -39,7 +48,7 @@ def worths(
         if len(known) > 1:
             groups.setdefault(known, []).append([scores[digest] for digest in known])
     if not names or not groups:
-        return dict.fromkeys(names, PRIOR_MEAN)
+        return dict.fromkeys(names, Worth(PRIOR_MEAN, PRIOR_SPREAD))
     matrix, vector = np.zeros((len(names), len(names))), np.zeros(len(names))
     squares, freedom = 0.0, 0
     for known, rows in groups.items():
@@ -56,5 +65,9 @@ def worths(
         freedom += len(rows) * (len(known) - 1)
     noise = max(LEAST_NOISE, squares / freedom)
     precision = 1 / PRIOR_SPREAD**2
-    found = np.linalg.solve(matrix / noise + precision * np.eye(len(names)), vector / noise + precision * PRIOR_MEAN)
-    return {part: round(float(worth), _DIGITS) for part, worth in zip(names, found, strict=True)}
+    spread = np.linalg.inv(matrix / noise + precision * np.eye(len(names)))
+    found = spread @ (vector / noise + precision * PRIOR_MEAN)
+    return {
+        part: Worth(round(float(mean), _DIGITS), round(float(variance) ** 0.5, _DIGITS))
+        for part, mean, variance in zip(names, found, np.diag(spread), strict=True)
+    }

@@ -50,14 +50,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.scores) / len(self.scores)
 
 
-def spec_of(tree: Mapping[str, Any], seed: int = 0) -> Spec:
-    """The spec of a world."""
+def spec_of(tree: Mapping[str, Any], seed: int = 0, calls: int | None = None) -> Spec:
+    """The spec of a world, with a budget where there is one."""
     whole = {
         "version": 1,
         "name": "world",
         "models": {"task": "openai/task", "proposer": "openai/proposer"},
         "data": {"path": "rows.jsonl"},
         "run": {"seed": seed},
+        **({"budget": {"calls": calls}} if calls is not None else {}),
         **tree,
     }
     spec, findings = load(json.dumps(whole), file="world.yaml", base=Path("."))
@@ -79,9 +80,9 @@ def optimizer_of(name: str, params: Mapping[str, Any]) -> Optimizer:
     return found
 
 
-def program_of(world: World, seed: int = 0) -> Program:
+def program_of(world: World, seed: int = 0, calls: int | None = None) -> Program:
     """The world's program."""
-    program = build_program(spec_of(world.tree(), seed))
+    program = build_program(spec_of(world.tree(), seed, calls))
     wired: Callable[[Program], Program] | None = getattr(world, "wired", None)
     return wired(program) if wired is not None else program
 
@@ -91,12 +92,13 @@ def search_in(
     effects: Effects,
     *,
     seed: int = 0,
+    calls: int | None = None,
     sizes: Mapping[str, int] = SIZES,
     start: Candidate | None = None,
     report: Callable[[Trial, Trial], None] | None = None,
 ) -> Search:
     """A search on the world's train and dev rows."""
-    program = program_of(world, seed)
+    program = program_of(world, seed, calls)
     judge = build_judge(program.spec)
     return Search(
         program,
@@ -137,7 +139,7 @@ async def found_in(
     """Search, then score start and winner on test with calls that do not count."""
     models = models or SimulatedModels(world)
     effects = effects_of(models, calls=calls, roles=roles)
-    search = search_in(world, effects, seed=seed, sizes=sizes)
+    search = search_in(world, effects, seed=seed, calls=calls, sizes=sizes)
     try:
         await optimizer.optimize(search)
         winner = search.best()
