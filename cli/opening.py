@@ -214,6 +214,7 @@ async def open_session(
             hook_digests=digests,
             missing=missing.keys,
         )
+        effects.on_stop = models.stop
         stack.push_async_callback(effects.drain)
         progress = LiveProgress(
             terminal,
@@ -256,6 +257,7 @@ async def open_effects(
         models = open_stack(spec, choices, environment, terminal, stack, Missing())
         concurrency = choices.jobs or spec.run.concurrency
         effects = Effects(journal, Ledger(spec.budget), models, concurrency=concurrency)
+        effects.on_stop = models.stop
         stack.push_async_callback(effects.drain)
         yield effects, models
 

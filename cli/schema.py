@@ -31,6 +31,7 @@ WITHIN: dict[tuple[str, str, str], Schema] = {
     ("metric", "all", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
     ("metric", "any", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
     ("metric", "json_fields", "fields"): {"additionalProperties": {"$ref": "#/$defs/metric"}},
+    ("module", "majority", "module"): {"$ref": "#/$defs/module"},
 }
 """Parameters that hold plug-ins themselves: kind, name, parameter."""
 

@@ -1,6 +1,7 @@
 """draft 2"""
 from __future__ import annotations
 import msgspec, os
+from promptc.optimizers.coverage import Relevance
 from promptc.optimizers.credit import worths
 from promptc.optimizers.demo_choice import DemoChoice
 from promptc.optimizers.demos import gold_columns
@@ -19,13 +20,13 @@ MANY = 100_000
 DEBUG = os.environ.get("AUTO_DEBUG")
 def say(*a):
     if DEBUG: print("   ", *a)
-K_ = dict(minrows=8, rowsper=60, maxrounds=10, devshare=6, credit=1, splits=2, patience=4, propshare=8, z=0.6)
+K_ = dict(minrows=10, rowsper=80, maxrounds=8, devshare=6, credit=1, splits=3, patience=4, propshare=8, z=0.6, about=0.4)
 for kv in os.environ.get("AUTO_K","").split(","):
     if kv: k,v=kv.split("="); K_[k]=float(v)
 
 class Auto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_demos: int = 16
-    proposals: int = 12
+    proposals: int = 20
     shown: int = 10
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
@@ -52,6 +53,8 @@ class _Search:
         self.pool = {n: [] for n in self.names}
         self.candidates = {}
         self.past = [self.incumbent]
+        self.relevance = Relevance(self.demos.rows)
+        self.failed_merge = False
 
     # ---- budget
     def left(self): return self.search.affordable_rows(MANY) - self.keep
@@ -114,24 +117,49 @@ class _Search:
 
     async def one_round(self, K, q):
         s, inc = self.search, self.incumbent
-        fresh, rewrites = await self.ask(K)
+        sift = self.failed_merge and any(self.pool.values())
+        fresh, rewrites = await self.ask(0 if sift else K)
         room = max(2, min(14, int(q / K_["minrows"]) - 2))
-        entries = self.arms(fresh, rewrites, room)
+        entries = self.sifting(room) if sift else self.arms(fresh, rewrites, room)
         A = len(entries) + 1
-        n1 = max(4, q // (A + 3))
+        n1 = max(4, q // (A + 2))
         rows = self.rows(2 * n1)
         first = await self.race([inc, *entries], rows, [Look(n1, 2)])
         w = self.worths()
         second = list(first.order[:2])
-        screened = self.screened(first.winner.candidate, fresh, w)
+        screened = self.screened(first.winner.candidate, fresh, w) if K_["credit"] else None
         if screened is not None: second.append(screened)
         if inc.candidate.digest() not in [e.candidate.digest() for e in second] and len(second) < 3: second.append(inc)
         r = await self.race(second, rows, [Look(2 * n1, 1)])
         self.cursor += len(rows)
-        say(f"round {self.round} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
+        say(f"round {self.round} {'sift' if sift else ''} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
+        before = self.incumbent
         self.accept(r.winner)
+        self.failed_merge = not sift and before is self.incumbent
         for n in self.names:
             self.pool[n] += [Edit(added=e.added) for e in fresh[n]]
+
+    def sifting(self, room):
+        inc = self.incumbent.candidate
+        fresh = {n: [] for n in self.names}
+        w = self.worths(); bad = {n: self.bad(n, w) for n in self.names}
+        out = self.halves(inc, fresh, bad, max(1, room // 2))
+        return [e for e in distinct(out) if e.candidate.digest() != inc.digest()][:room]
+
+    def halves(self, inc, fresh, bad, pairs):
+        out = []
+        rng = self.search.rng("split", self.round)
+        for i in range(int(pairs)):
+            sets = [dict(bad), dict(bad)]
+            for n in self.names:
+                new = list(additions(inc.predictors[n].instructions, [*self.pool[n], *fresh[n]]))
+                old = [k for k in lines_of(inc.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
+                rng.shuffle(new); rng.shuffle(old)
+                h = len(new) // 2; o = len(old) // 4
+                sets[0][n] = sets[0].get(n, frozenset()) | set(new[:h]) | set(old[:o])
+                sets[1][n] = sets[1].get(n, frozenset()) | set(new[h:]) | set(old[o:2 * o])
+            for x in sets: out.append(self.enter(self.merge(inc, fresh, x), f"round {self.round}: half"))
+        return out
 
     async def race(self, entries, rows, looks):
         r = await Race(looks=tuple(looks)).run(self.practice, entries, rows)
@@ -156,12 +184,15 @@ class _Search:
         asks = []
         for k in range(K):
             n = self.names[k % len(self.names)]
-            ex = self.reader.batch(n, lessons, self.auto.shown, 2)
+            ex = self.reader.batch(n, lessons, self.auto.shown, 2, batches=max(1, K // len(self.names)))
             if ex: asks.append(Ask(predictor=n, current=inc.candidate.predictors[n].instructions, examples=ex, rollout=sample_of(self.search, self.round, k)))
         for p in await self.proposer.propose(asks):
             n = p.ask.predictor
             e = edit_of(p.ask.current, p.instruction)
-            if e is not None and (e.added or e.dropped): fresh[n].append(e)
+            if e is not None and (e.added or e.dropped):
+                ids = [one.row.id for one in p.ask.examples]
+                about = frozenset(k for k, line in lines_of(p.ask.current).items() if any(self.relevance.shared(line, i) >= K_["about"] for i in ids))
+                fresh[n].append(msgspec.structs.replace(e, about=about))
             if e is None or len(rewrites) < 4: rewrites.append(self.enter(self.proposer.candidate(inc.candidate, p), f"round {self.round}: proposal"))
         return fresh, rewrites
 
@@ -190,19 +221,7 @@ class _Search:
         if md and has: out.append(self.enter(self.demos.covering(full, md) if not self.demos.count(inc) else self.redemo(full, inc), R + "merge+demos"))
         if self.demos.count(inc) and has: out.append(self.enter(self.demos.without(full), R + "merge, no demos"))
         if md: out.append(self.enter(self.demos.covering(inc, md), R + "demos"))
-        if has:
-            rng = self.search.rng("split", self.round)
-            for i in range(int(K_["splits"])):
-                un = []
-                sets = [dict(bad), dict(bad)]
-                for n in self.names:
-                    new = list(additions(inc.predictors[n].instructions, [*self.pool[n], *fresh[n]]))
-                    old = [k for k in lines_of(inc.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
-                    rng.shuffle(new); rng.shuffle(old)
-                    h = len(new) // 2; o = len(old) // 4
-                    sets[0][n] = sets[0].get(n, frozenset()) | set(new[:h]) | set(old[:o])
-                    sets[1][n] = sets[1].get(n, frozenset()) | set(new[h:]) | set(old[o:2 * o])
-                for x in sets: out.append(self.enter(self.merge(inc, fresh, x), R + "half"))
+        if room >= 8 and has: out += self.halves(inc, fresh, bad, (room - 5) // 2)
         singles = rewrites
         if self.demos.count(inc): out.append(self.enter(self.demos.without(inc), R + "no demos"))
         if md >= 4: out.append(self.enter(self.demos.covering(inc, md // 4), R + "few demos"))

@@ -81,6 +81,23 @@ def phrases(values: Sequence[Any], longest: int) -> set[Feature]:
     return found
 
 
+class Relevance:
+    """Says which texts speak of the same as a row, by the words and phrases that they share, rare ones first."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        sets = {row.example.id: row.given | row.wanted for row in rows}
+        counts = Counter(feature for features in sets.values() for feature in features)
+        self._sets = sets
+        self._rarity = {f: math.log((len(rows) + 1) / n) for f, n in counts.items()}
+
+    def shared(self, text: str, row_id: str) -> float:
+        """The share of what the text has in common with any row that it has in common with this one; 0 to 1."""
+        known = sorted(phrases([text], LONGEST_PHRASE) & self._rarity.keys())
+        whole = math.fsum(self._rarity[feature] for feature in known)
+        row = self._sets.get(row_id, frozenset())
+        return math.fsum(self._rarity[f] for f in known if f in row) / whole if whole else 0.0
+
+
 def _worth(rows: Sequence[Row], needs: Mapping[str, float]) -> dict[tuple[bool, Feature], float]:
     """What covering each feature is worth: its share of every row in need that has it."""
     worth: dict[tuple[bool, Feature], float] = {}
@@ -90,7 +107,7 @@ def _worth(rows: Sequence[Row], needs: Mapping[str, float]) -> dict[tuple[bool, 
         rarity = {f: math.log((len(rows) + 1) / n) for f, n in counts.items() if n > 1}
         for row, features in zip(rows, sets, strict=True):
             need = needs.get(row.example.id, 0.0)
-            whole = sum(rarity.get(f, 0.0) for f in features)
+            whole = math.fsum(rarity.get(f, 0.0) for f in features)
             if need <= 0 or whole <= 0:
                 continue
             for feature in sorted(features & rarity.keys()):

@@ -76,11 +76,14 @@ def without_row(candidate: Candidate, example: Example) -> Candidate:
 
 
 def traced_demos(record: RowRecord) -> dict[str, Demo]:
-    """One demo per predictor from a trace that passed: the last call of each that needed no re-ask, else the last."""
+    """One demo per predictor from a trace that passed: the last call of each that needed no re-ask, else the last.
+
+    Runs whose result a module did not take teach nothing: they may have been wrong.
+    """
     demos: dict[str, Demo] = {}
     clean: set[str] = set()
     for step in record.trace:
-        if step.predictor in clean and step.reasks:
+        if not step.kept or (step.predictor in clean and step.reasks):
             continue
         if not step.reasks:
             clean.add(step.predictor)

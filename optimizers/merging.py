@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 KEPT_BY_AN_EDIT = 0.5
 """The share of the base's lines that a proposal has to keep to count as an edit of it."""
-AGREED = 0.25
-"""The share of the edits that has to drop a line of the base before the merge does."""
+AGREED = 0.4
+"""The share of the edits by proposals that saw something about a line which has to drop it before the merge does."""
 LONGEST_TOPIC = 8
 """Words before a colon or an arrow that can name what a line is about."""
 
@@ -29,10 +29,14 @@ _DELIMITER = re.compile(r":\s|->|=>|→|\s=\s")
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """What a proposal changes: lines that it adds, in order, and keys of the base's lines that it drops."""
+    """What a proposal changes: lines that it adds, in order, and keys of the base's lines that it drops.
+
+    `about` are the base's lines that the examples it was made from say something about.
+    """
 
     added: tuple[str, ...] = ()
     dropped: frozenset[Key] = frozenset()
+    about: frozenset[Key] = frozenset()
 
 
 def edit_of(base: str, text: str) -> Edit | None:
@@ -51,26 +55,45 @@ def merged(
 
     `unwanted` lines are left out, whoever has them.
     """
-    dropped = agreed_drops(edits)
-    chosen = _chosen(base, [*earlier, *edits], dropped, unwanted)
-    topics = {topic for line in chosen if (topic := _topic(line)) is not None}
-    kept = [
-        line
-        for line in base.rstrip().split("\n")
-        if key_of(line) not in dropped and key_of(line) not in unwanted and _topic(line) not in topics
-    ]
-    return "\n".join([*kept, *chosen]).strip("\n")
+    out = agreed_drops(edits) | frozenset(unwanted)
+    had = {key: line for key, line in lines_of(base).items() if key not in out}
+    votes = Counter(key_of(line) for edit in (*earlier, *edits) for line in edit.added)
+    votes.update(key for edit in edits for key in edit.about - edit.dropped)
+    votes.update(had.keys())
+    ahead: dict[Key, Key] = {}
+    lines = dict(had)
+    for edit in (*earlier, *edits):
+        lines |= {key: line for line in edit.added if (key := key_of(line)) not in out and key not in lines}
+    for key, line in lines.items():
+        topic = _topic(line)
+        if topic is not None and votes[key] > votes[ahead.setdefault(topic, key)]:
+            ahead[topic] = key
+    losing = {key for key, line in lines.items() if (topic := _topic(line)) is not None and ahead[topic] != key}
+    kept = [line for line in base.rstrip().split("\n") if (key := key_of(line)) not in out and key not in losing]
+    new = [line for key, line in lines.items() if key not in had and key not in losing]
+    return "\n".join([*kept, *new]).strip("\n")
 
 
 def additions(base: str, edits: Sequence[Edit]) -> tuple[Key, ...]:
     """The lines that merging would add, by their keys."""
-    return tuple(key_of(line) for line in _chosen(base, edits, frozenset(), ()))
+    had = lines_of(base)
+    return tuple(key for key in lines_of(merged(base, (), earlier=edits)) if key not in had)
 
 
 def agreed_drops(edits: Sequence[Edit]) -> frozenset[Key]:
-    """The base's lines that enough of the edits drop."""
+    """The base's lines that enough of those edits drop which know something about them.
+
+    A line that no edit knows anything about goes when most of all edits drop it.
+    """
     votes = Counter(key for edit in edits for key in edit.dropped)
-    return frozenset(key for key, count in votes.items() if count >= AGREED * len(edits))
+    found = set()
+    for key in votes:
+        knowing = [edit for edit in edits if key in edit.about]
+        against = sum(key in edit.dropped for edit in knowing)
+        agreed = against >= AGREED * len(knowing) if knowing else 2 * votes[key] > len(edits)
+        if agreed:
+            found.add(key)
+    return frozenset(found)
 
 
 def lines_of(text: str) -> dict[Key, str]:
@@ -85,24 +108,6 @@ def lines_of(text: str) -> dict[Key, str]:
 def key_of(line: str) -> Key:
     """The line's key; empty where it has no word."""
     return tuple(re.findall(r"\w+", _BULLET.sub("", line).casefold()))
-
-
-def _chosen(
-    base: str, edits: Iterable[Edit], dropped: Collection[Key], unwanted: Collection[Key]
-) -> list[str]:
-    """The lines to add, each once, in order; on one topic the one with most votes, and of equals the first."""
-    had = lines_of(base).keys() - dropped
-    lines = [line for edit in edits for line in edit.added if key_of(line) not in had]
-    lines = [line for line in lines if key_of(line) not in unwanted and key_of(line) not in dropped]
-    votes = Counter(key_of(line) for line in lines)
-    first = {key_of(line): line for line in reversed(lines)}
-    ahead: dict[Key, Key] = {}
-    for line in lines:
-        key, topic = key_of(line), _topic(line)
-        if topic is not None and votes[key] > votes[ahead.setdefault(topic, key)]:
-            ahead[topic] = key
-    keys = (key_of(line) if (topic := _topic(line)) is None else ahead[topic] for line in lines)
-    return [first[key] for key in dict.fromkeys(keys)]
 
 
 def _topic(line: str) -> Key | None:

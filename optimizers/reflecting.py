@@ -14,6 +14,7 @@ from promptc.optimizers.search import Search
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.rows import Example
 
+VIEWS = 4
 FAILED_BELOW = 1.0
 """A score below it leaves something to learn."""
 
@@ -39,12 +40,12 @@ class Reader:
         self._rng = rng
         self._times: dict[str, int] = {}
 
-    def batch(self, predictor: str, lessons: Sequence[Lesson], failures: int, successes: int) -> tuple[Shown, ...]:
+    def batch(self, predictor: str, lessons: Sequence[Lesson], failures: int, successes: int, batches: int = 1) -> tuple[Shown, ...]:
         """So many failures, spread over what they are made of, then some successes."""
         failed = [lesson for lesson in lessons if lesson.failed]
         unknown = [lesson for lesson in lessons if lesson.record is None]
         passed = [lesson for lesson in lessons if not lesson.failed and lesson.record is not None and lesson.record.score is not None]
-        chosen = self._spread(failed, failures)
+        chosen = self._spread(failed, min(failures, max(2, -(-VIEWS * len(failed) // batches))))
         chosen += self._spread(unknown, failures - len(chosen))
         chosen += self._spread(passed, successes)
         signature = self._search.program.predictors[predictor]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from promptc.runners.formats.protocol import Format
 from promptc.runners.formats.registry import FORMATS
+from promptc.runners.modules.inner import unfit
 from promptc.runners.modules.protocol import Module
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.plugins import build
 from promptc.runners.program import Assertion, Predictor, Program
+from promptc.spec.diagnostics import Diagnostic
+from promptc.spec.errors import SpecError
 from promptc.spec.expressions import compile_expression
 from promptc.spec.model import Spec, Step
 
@@ -17,7 +20,7 @@ def build_program(spec: Spec) -> Program:
     modules: dict[str, Module] = {}
     predictors: dict[str, Predictor] = {}
     for step in spec.steps:
-        module: Module = build(MODULES, step.module)
+        module = _module(step)
         modules[step.name] = module
         predictors.update(_predictors(step, module))
     return Program(
@@ -29,6 +32,15 @@ def build_program(spec: Spec) -> Program:
         inputs=spec.inputs,
         outputs=spec.outputs,
     )
+
+
+def _module(step: Step) -> Module:
+    module: Module = build(MODULES, step.module)
+    reason = unfit(module, step.signature, len(step.checks))
+    if reason:
+        finding = Diagnostic(message=reason, position=step.module.position, path="module")
+        raise SpecError((finding,))
+    return module
 
 
 def _assertions(step: Step) -> tuple[Assertion, ...]:

@@ -7,6 +7,7 @@ whether a signal or the clock wants the run to end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
@@ -18,7 +19,14 @@ from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.journal import Effect, EffectKind, Journal
 from promptc.runners.ledger import Amount, Estimate, Ledger
 from promptc.runners.models.prices import Pricing
-from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
+from promptc.runners.models.request import (
+    CallAbandoned,
+    CallFailed,
+    Completion,
+    Message,
+    Request,
+    Usage,
+)
 from promptc.runners.phase import Phase
 from promptc.spec.errors import Interrupted, Untrusted
 
@@ -28,6 +36,8 @@ DEFAULT_MAX_TOKENS = 2048
 """Sent with every request when a budget is in tokens or dollars and the spec names no `max_tokens`."""
 
 
+GRACE_SECONDS = 10.0
+"""How long replies to requests that were sent are awaited after a signal."""
 SAMPLING_TEMPERATURE = 1.0
 """Sent with a further sample (rollout > 0) where the spec names no temperature: at 0 all samples would be the same."""
 
@@ -104,6 +114,7 @@ class Effects:
         self.replayed = 0
         self._served: dict[str, set[tuple[str, str]]] = {}
         self.wake: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
         self._minutes = minutes
         self._clock = clock
         self._started = clock() - journal.elapsed if clock is not None else 0.0
@@ -243,14 +254,21 @@ class Effects:
             self.journal.elapsed = self._clock() - self._started
 
     def stop(self, signal_number: int) -> None:
-        """Ask the run to end: what is under way is finished and recorded, nothing new is started.
+        """Ask the run to end: what was sent is awaited for a while and recorded, nothing more is sent.
 
         Asked twice, what is under way is given up.
         """
         self.at_once = self.stopping
         self.stopping = True
         self.signal_number = signal_number
+        self.on_stop()
         self.wake()
+        with contextlib.suppress(RuntimeError):  # no loop: nothing is under way
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        for task in self._under_way.values():
+            task.cancel()
 
     async def drain(self, seconds: float = 10.0) -> None:
         """Let what is under way end and be recorded, for so many seconds at most."""
@@ -301,12 +319,21 @@ class Effects:
                 return recorded, self.journal.use(recorded)
         task = self._under_way.get(key)
         if task is not None:
-            return await asyncio.shield(task), False
+            return await self._outcome(task), False
         if self.stopping:
             raise self.interruption()
         task = asyncio.create_task(self._ask(phase, key, role, ask))
         self._under_way[key] = task
-        return await asyncio.shield(task), True
+        return await self._outcome(task), True
+
+    async def _outcome(self, task: asyncio.Task[Effect]) -> Effect:
+        """What a call under way comes to; it goes on when the one who waits for it is gone."""
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self.stopping and task.cancelled():
+                raise self.interruption() from None
+            raise
 
     async def _ask(
         self,
@@ -316,7 +343,10 @@ class Effects:
         ask: Callable[[], Awaitable[tuple[EffectKind, bytes]]],
     ) -> Effect:
         try:
-            kind, payload = await ask()
+            try:
+                kind, payload = await ask()
+            except CallAbandoned:
+                raise self.interruption() from None
             return await self.journal.record(key, phase=phase.number, kind=kind, role=role, payload=payload)
         finally:
             del self._under_way[key]

@@ -73,13 +73,17 @@ class Predictor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One predictor call that gave outputs, on the way to a prediction."""
+    """One predictor call that gave outputs, on the way to a prediction.
+
+    `kept` is False where a module ran several times and took the result of another run.
+    """
 
     predictor: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     reasks: int = 0
     notes: tuple[str, ...] = ()
+    kept: bool = True
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +186,17 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
 class StepCall:
     """What a module may do while it runs on one row of one step."""
 
-    __slots__ = ("_compiled", "_lane", "_role", "_rollout", "_step", "_trace")
+    __slots__ = (
+        "_checked",
+        "_compiled",
+        "_lane",
+        "_role",
+        "_rollout",
+        "_samples",
+        "_spans",
+        "_step",
+        "_trace",
+    )
 
     def __init__(
         self,
@@ -192,6 +206,8 @@ class StepCall:
         trace: list[TraceStep],
         role: Role,
         rollout: int,
+        samples: tuple[tuple[int, int], ...] = (),
+        checked: bool = True,
     ) -> None:
         self._compiled = compiled
         self._step = step
@@ -199,6 +215,9 @@ class StepCall:
         self._trace = trace
         self._role = role
         self._rollout = rollout
+        self._samples = samples
+        self._checked = checked
+        self._spans: list[range] = []
 
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
         """The outputs of one predictor, asked again with the exact error where the reply does not hold them."""
@@ -211,7 +230,7 @@ class StepCall:
             speaker=speaker,
             model=model,
             role=self._role,
-            rollout=self._rollout + rollout,
+            rollout=self._numbered(rollout),
             format_retries=self._compiled.program.spec.run.format_retries,
         )
         outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
@@ -226,7 +245,7 @@ class StepCall:
 
         def on_lane(work: Callable[[StepCall], Awaitable[Outcome]], trace: list[TraceStep]) -> Work[Outcome]:
             def begin(lane: Lane) -> Awaitable[Outcome]:
-                return work(StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout))
+                return work(self._with(lane, trace, self._samples, self._checked))
 
             return begin
 
@@ -234,12 +253,62 @@ class StepCall:
             return await self._lane.together([on_lane(w, t) for w, t in zip(works, traces, strict=True)])
         finally:
             for trace in traces:
+                self._spans.append(range(len(self._trace), len(self._trace) + len(trace)))
                 self._trace.extend(trace)
+
+    def sample(self, index: int, of: int, *, checked: bool = True) -> StepCall:
+        """This call for one of several runs, each with rollouts of its own; with `checked` False, no assertion asks
+        again.
+        """
+        return self._with(self._lane, self._trace, (*self._samples, (index, of)), self._checked and checked)
+
+    def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Per assertion of the step what is wrong with the outputs, "" where it holds."""
+        scope = {"args": dict(inputs), "self": {**self.last_reply(), **outputs}, "inputs": dict(inputs)}
+        assertions = self._compiled.program.checks.get(self._step.name, ())
+        return tuple(assertion.problem(scope) for assertion in assertions)
+
+    def required(self) -> tuple[bool, ...]:
+        """Per assertion of the step whether a row must not end without it: True for all but suggestions."""
+        return tuple(not check.suggest for check in self._step.checks)
+
+    def last_reply(self) -> dict[str, Any]:
+        """All outputs of the last predictor call, those too that a module leaves in the trace."""
+        return self._trace[-1].outputs if self._trace else {}
+
+    def take(self, work: int | None, note: str) -> None:
+        """Put the calls of the taken work after those of the others, which count as not kept; note why."""
+        taken = self._spans[work] if work is not None else range(0)
+        lost = {place for span in self._spans if span != taken for place in span}
+        end = self._spans[-1].stop
+        before = [
+            msgspec.structs.replace(step, kept=False) if place in lost else step
+            for place, step in enumerate(self._trace[:end])
+            if place not in taken
+        ]
+        chosen = [self._trace[place] for place in taken]
+        settled = [*before, *chosen, *self._trace[end:]]
+        settled[-1] = msgspec.structs.replace(settled[-1], notes=(*settled[-1].notes, note))
+        self._trace[:] = settled
+        self._spans.clear()
+
+    def _with(
+        self, lane: Lane, trace: list[TraceStep], samples: tuple[tuple[int, int], ...], checked: bool
+    ) -> StepCall:
+        return StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout, samples, checked)
+
+    def _numbered(self, rollout: int) -> int:
+        """One number for the sample at every level: equal only for the same run of the same runs, 0 for all firsts."""
+        for index, of in reversed(self._samples):
+            rollout = rollout * of + index
+        _, most = self._compiled.program.modules[self._step.name].calls()
+        return self._rollout * most + rollout
 
     def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
         checks = self._compiled.program.checks.get(self._step.name, ())
         names = {field.name for field in speaker.signature.outputs}
-        if not checks or not names.issuperset(field.name for field in self._step.signature.outputs):
+        whole = names.issuperset(field.name for field in self._step.signature.outputs)
+        if not checks or not whole or not self._checked:
             return None
 
         def validate(outputs: Mapping[str, Any]) -> Verdict | None:

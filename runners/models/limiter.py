@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from promptc.runners.models.request import CallFailed, Completion, Layer, Request, Usage
+from promptc.runners.models.request import CallAbandoned, CallFailed, Completion, Layer, Request, Usage
 from promptc.runners.models.statistics import Statistics
 from promptc.spec.model import Limits
 
@@ -83,6 +83,7 @@ class Limiter:
         limits = limits or Limits()
         self.ceiling = max(1, limits.concurrency or concurrency)
         self.in_flight = 0
+        self.closed = False
         self._limit = float(self.ceiling)
         self._clock = clock
         self._sleep = sleep
@@ -240,9 +241,12 @@ class Limited:
         self._clock = clock
 
     async def complete(self, request: Request) -> Completion:
-        """Answer the request in its turn."""
+        """Answer the request in its turn. Raises CallAbandoned when the turn comes after the end of the run."""
         limiter = self._limiter
         entry = await limiter.enter(expected_tokens(request) if limiter.counts_tokens else 0)
+        if limiter.closed:
+            limiter.leave()
+            raise CallAbandoned
         self._statistics.attempts += 1
         started = self._clock()
         try:

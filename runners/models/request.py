@@ -88,6 +88,10 @@ class CallFailed(Exception):
         self.hint = hint
 
 
+class CallAbandoned(Exception):
+    """The run ends before this request was sent: nothing was asked, nothing is paid, nothing is recorded."""
+
+
 class Layer(Protocol):
     """Anything that answers requests: a transport, or a layer (cache, limiter, retry) around another one.
 

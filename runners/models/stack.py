@@ -124,6 +124,11 @@ class ModelStack:
         """The requests that an offline run did not find a reply to."""
         return tuple(request for replay in self._replays for request in replay.missing)
 
+    def stop(self) -> None:
+        """Send nothing any more: what waits for its turn, or for its next attempt, is given up. CallAbandoned."""
+        for limiter in self._limiters:
+            limiter.closed = True
+
     async def close(self) -> None:
         """Close every connection. The cache belongs to whoever opened it."""
         for opened in self._opened.values():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from promptc.spec.fields import Signature
-
 
 Outcome = TypeVar("Outcome")
 
@@ -20,6 +19,33 @@ class Call(Protocol):
 
     async def together(self, works: Sequence[Callable[[Call], Awaitable[Outcome]]]) -> list[Outcome]:
         """Do several things at once, each with a `Call` of its own; results in order, errors once all have ended."""
+        ...
+
+    def sample(self, index: int, of: int, *, checked: bool = True) -> Call:
+        """This call for run `index` of `of`: its replies differ from those of the other runs, at every level.
+
+        Run 0 asks the plain requests. With `checked` False the step's assertions make no predictor ask again.
+        """
+        ...
+
+    def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Per assertion of the step what is wrong with the outputs, "" where it holds."""
+        ...
+
+    def required(self) -> tuple[bool, ...]:
+        """Per assertion of the step whether a row must not end without it: True for all but suggestions."""
+        ...
+
+    def last_reply(self) -> dict[str, Any]:
+        """All outputs of the last predictor call, those too that a module leaves in the trace; empty before it."""
+        ...
+
+    def take(self, work: int | None, note: str) -> None:
+        """Say which of the works done together so far, counted through, gave the result, and why; None: none did.
+
+        In the trace its calls come after those of the others, which count as not kept. The note stands at the last
+        call of the trace.
+        """
         ...
 
 
@@ -36,4 +62,13 @@ class Module(Protocol):
 
     async def run(self, call: Call, signature: Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The step's outputs for one row."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A module that cannot carry out every step."""
+
+    def unfit(self, signature: Signature, checks: int) -> str:
+        """Why it cannot carry out a step with this signature and so many assertions; "" where it can."""
         ...

@@ -5,4 +5,5 @@ from __future__ import annotations
 MODULES: dict[str, str] = {
     "predict": "promptc.runners.modules.predict:Predict",
     "chain_of_thought": "promptc.runners.modules.chain_of_thought:ChainOfThought",
+    "majority": "promptc.runners.modules.majority:Majority",
 }

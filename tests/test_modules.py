@@ -1,0 +1,333 @@
+"""The module strategies: what each asks, what it answers, and that the same comes out whoever runs it."""
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import KilledError, ScriptedModels, text
+from workplace import answer
+
+from promptc.optimizers.demos import traced_demos
+from promptc.runners.build import build_program
+from promptc.runners.effects import Effects
+from promptc.runners.evaluate import Arm, Evaluator
+from promptc.runners.journal import Journal
+from promptc.runners.ledger import Ledger
+from promptc.runners.models.request import CallFailed
+from promptc.runners.modules.majority import canonical
+from promptc.runners.rows import inline_rows
+from promptc.spec.errors import SpecError
+from promptc.spec.load import load
+from promptc.spec.model import Budget
+
+MALFORMED = "[[ ## other ## ]]\nI would rather not say."
+NESTED = {
+    "fields": {
+        "inputs": {"text": {"type": "string"}},
+        "outputs": {
+            "person": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "pets": {"type": "array", "items": {"type": "string"}},
+                },
+            }
+        },
+    }
+}
+TWO = {"signature": "text -> label, count: int", "metrics": [{"exact_match": {"field": "label"}}]}
+SHAPES = {
+    "one output": ({"signature": "text -> label"}, {"label": "red"}, {"label": "blue"}),
+    "two outputs": (
+        TWO,
+        {"label": "red", "count": 3},
+        {"label": "red", "count": 4},
+    ),
+    "nested object": (
+        NESTED,
+        {"person": {"name": "Ada", "pets": ["cat"]}},
+        {"person": {"name": "Ada", "pets": ["dog"]}},
+    ),
+}
+GOOD, BAD = "good", "bad"
+
+
+def spec_of(module, **keys):
+    """A spec with one step; the signature is `text -> label` unless said otherwise."""
+    tree = {
+        "version": 1,
+        "name": "t",
+        "models": {"task": "openai/t"},
+        "data": {"rows": [{"text": "x"}]},
+        "module": module,
+        "metrics": ["exact_match"],
+        **({} if "fields" in keys else {"signature": "text -> label"}),
+        **keys,
+    }
+    spec, findings = load(json.dumps(tree), file="spec.yaml", base=Path("."), environment={})
+    if spec is None:
+        raise SpecError(tuple(findings))
+    return spec
+
+
+def written(outputs, format_="chat"):
+    """A reply with these outputs as a model writes it; a text is sent as it is."""
+    if isinstance(outputs, str):
+        return outputs
+    if format_ == "json":
+        return json.dumps(outputs)
+    return answer(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in outputs.items()})
+
+
+class World:
+    """Rows through one step. `reply(about, request)` gives outputs, a text or a failure."""
+
+    def __init__(self, module, reply, *, rows=1, path=None, workers=8, shuffle=0, budget=None, role="task",
+                 rollout=0, die_after=None, **keys):  # fmt: skip
+        spec = spec_of(module, **keys)
+        format_ = keys.get("format", "chat")
+        self.program = build_program(spec)
+
+        def told(request):
+            given = reply(request)
+            return given if isinstance(given, CallFailed) else text(written(given, format_))
+
+        self.models = ScriptedModels(told, shuffle=shuffle, workers=workers)
+        self.models.die_after = die_after
+        effects = Effects(
+            Journal(path, identity="t", version="1"),
+            Ledger(budget or Budget()),
+            self.models,
+            concurrency=workers,
+        )
+        examples = tuple(
+            inline_rows([{"text": f"row {n}", "id": f"r{n}"} for n in range(rows)], id_field="id")
+        )
+        arm = Arm(compiled=self.program.compile(self.program.start()), role=role, rollout=rollout)
+
+        async def work():
+            try:
+                return await Evaluator(effects=effects, judge=None).evaluate(arm, examples)
+            finally:
+                await effects.drain()
+                effects.journal.close()
+
+        self.records = asyncio.run(work())
+        self.spent = effects.ledger.spent
+
+    @property
+    def record(self):
+        return self.records[0]
+
+    @property
+    def outputs(self):
+        return self.record.outputs
+
+    @property
+    def asked(self):
+        return self.models.asked
+
+    @property
+    def rollouts(self):
+        return sorted(request.rollout for request in self.asked)
+
+    def prompts(self):
+        """The last message of each request."""
+        return [request.messages[-1].content for request in self.asked]
+
+
+def by_rollout(*replies):
+    """The reply to sample n is the n-th one, on every attempt."""
+    return lambda request: replies[request.rollout]
+
+
+def labels(*values):
+    """Samples that answer with one label each."""
+    return by_rollout(*({"label": value} if value is not MALFORMED else value for value in values))
+
+
+# majority
+
+
+@pytest.mark.parametrize("format_", ["chat", "json"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_most_common_answer_wins_in_every_shape_and_format(shape, format_):
+    keys, often, once = SHAPES[shape]
+    module = {"majority": {"module": "predict", "n": 4}}
+    world = World(module, by_rollout(once, often, MALFORMED, often), format=format_, **keys)
+    assert world.outputs == often
+    assert [step.kept for step in world.record.trace] == [False, False, True]
+    assert world.record.trace[-1].notes[0].startswith("2 of 4 votes for ")
+
+
+@pytest.mark.parametrize(
+    ("answers", "winner", "note"),
+    [
+        (["a", "b", "b"], "b", '2 of 3 votes for "b" (others: "a" 1)'),
+        (["a", "b", "c"], "a", '1 of 3 votes for "a" (others: "b" 1, "c" 1)'),
+        (["c", "b", "b", "c"], "c", '2 of 4 votes for "c" (others: "b" 2)'),
+        (["Paris ", "Lyon", "paris"], "Paris", '2 of 3 votes for "paris" (others: "lyon" 1)'),
+        ([MALFORMED, "b", MALFORMED], "b", '1 of 3 votes for "b" (others: failed 2)'),
+        (["a"], "a", '1 of 1 votes for "a"'),
+    ],
+)
+def test_votes_are_counted_and_ties_go_to_the_first(answers, winner, note):
+    for shuffle in range(4):
+        module = {"majority": {"module": "predict", "n": len(answers)}}
+        world = World(module, labels(*answers), shuffle=shuffle)
+        assert world.outputs == {"label": winner}
+        assert world.record.trace[-1].notes == (note,)
+
+
+def test_the_vote_may_be_on_one_of_several_fields():
+    replies = [("red", 1), ("red", 2), ("blue", 3), ("blue", 3)]
+    reply = by_rollout(*({"label": label, "count": count} for label, count in replies))
+    on_label = World({"majority": {"module": "predict", "n": 4, "field": "label"}}, reply, **TWO)
+    on_all = World({"majority": {"module": "predict", "n": 4}}, reply, **TWO)
+    assert (on_label.outputs, on_all.outputs) == ({"label": "red", "count": 1}, {"label": "blue", "count": 3})
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@given(JSON_VALUES)
+def test_values_that_mean_the_same_are_one_vote(value):
+    assert canonical(value) == canonical(json.loads(json.dumps(value, sort_keys=True)))
+    assert canonical([value, " Yes", 2.0]) == canonical([value, "yes ", 2])
+    assert canonical([value]) != canonical([value, value])
+
+
+def test_true_is_not_one():
+    assert len({canonical(True), canonical(1), canonical("true"), canonical(None)}) == 4
+
+
+def test_a_row_whose_every_run_fails_has_the_first_failure():
+    def reply(request):
+        return MALFORMED if request.rollout else CallFailed("the server is away")
+
+    world = World({"majority": {"n": 3}}, reply)
+    assert (world.record.failure.kind, world.record.failure.message) == ("provider", "the server is away")
+
+
+def test_chain_of_thought_is_voted_on_without_its_reasoning():
+    reply = by_rollout(*({"reasoning": f"so {n}", "label": "ab"[n > 1]} for n in range(5)))
+    world = World("majority", reply)
+    assert world.outputs == {"label": "b"}
+    assert world.record.trace[-1].outputs["reasoning"] == "so 2"
+    assert world.program.calls() == (5, 5)
+    assert world.rollouts == [0, 1, 2, 3, 4]
+
+
+def test_a_demo_is_made_of_the_run_that_won():
+    """Also where it was asked again and a losing run was not."""
+
+    def reply(request):
+        if request.rollout == 0:
+            return {"label": "wrong"}
+        return {"label": "right"} if len(request.messages) > 2 else MALFORMED
+
+    world = World({"majority": {"module": "predict", "n": 3}}, reply)
+    assert world.outputs == {"label": "right"}
+    assert traced_demos(world.record)["main"].outputs == {"label": "right"}
+
+
+# in each other
+
+
+def test_runs_at_every_level_have_samples_of_their_own():
+    module = {"majority": {"n": 3, "module": {"majority": {"module": "predict", "n": 2}}}}
+    world = World(module, lambda request: {"label": str(request.rollout)})
+    assert world.rollouts == [0, 1, 2, 3, 4, 5]
+    assert world.program.calls() == (6, 6)
+
+
+def test_a_teachers_next_round_shares_no_sample_with_the_first():
+    module = {"majority": {"module": "predict", "n": 3}}
+    rounds = [
+        World(module, lambda _: {"label": "a"}, role="teacher", rollout=number).rollouts
+        for number in range(3)
+    ]
+    assert rounds == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+# what a spec may say
+
+
+def findings_of(module, **keys):
+    try:
+        build_program(spec_of(module, **keys))
+    except SpecError as error:
+        return [(found.message, found.position is not None) for found in error.diagnostics]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ({"majority": {"n": 0}}, "at least 1"),
+        ({"majority": {"module": "predikt"}}, "predikt"),
+        ({"majority": {"module": {"majority": {"modul": "predict"}}}}, "modul"),
+        ({"majority": {"field": "queue"}}, "there is no output `queue` to vote on, only label"),
+        ({"majority": {"module": {"majority": {"field": "queue"}}}}, "there is no output `queue`"),
+    ],
+)
+def test_what_cannot_work_is_said_with_its_place(module, said):
+    [(message, placed)] = findings_of(module)
+    assert said in message
+    assert placed
+
+
+# the same whoever runs it
+
+REPLAYED = {
+    "majority": {"majority": {"module": "predict", "n": 3}},
+    "majority of majorities": {"majority": {"n": 2, "module": {"majority": {"n": 2}}}},
+}
+
+
+def varied(request):
+    """Good, bad and malformed replies, by the request alone; an answer to whatever the request asks for."""
+    draw = request.key()[0] % 5
+    if draw == 0:
+        return MALFORMED
+    return {"reasoning": "because", "label": GOOD if draw < 3 else BAD}
+
+
+@pytest.mark.parametrize("calls", [None, 40])
+@pytest.mark.parametrize("name", REPLAYED)
+def test_results_are_the_same_bytes_with_any_workers_and_on_replay(name, calls, tmp_path):
+    keys = {"assert": [{"check": "self.label == 'good'", "message": "be good", "suggest": True}]}
+
+    def result(path, workers, **more):
+        world = World(REPLAYED[name], varied, rows=12, path=path, workers=workers, shuffle=workers,
+                      budget=Budget(calls=calls), **keys, **more)  # fmt: skip
+        return msgspec.json.encode(world.records), world.spent, len(world.asked)
+
+    first, spent, asked = result(tmp_path / "1", 1)
+    for workers in (8, 64):
+        assert result(tmp_path / f"{workers}", workers)[:2] == (first, spent)
+        assert result(tmp_path / "1", workers) == (first, spent, 0)
+    with pytest.raises(KilledError):
+        result(tmp_path / "killed", 8, die_after=asked // 2)
+    assert result(tmp_path / "killed", 64)[:2] == (first, spent)
+    assert calls is None or spent.calls <= calls
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+@pytest.mark.parametrize("good", list(itertools.product([True, False], repeat=3)))
+def test_calls_stay_within_what_the_plan_says(name, good):
+    def reply(request):
+        return {"reasoning": "because", "label": GOOD if good[request.rollout % 3] else BAD}
+
+    keys = {"assert": [{"check": "self.label == 'good'", "suggest": True, "retries": 0}]}
+    world = World(REPLAYED[name], reply, **keys)
+    low, high = world.program.calls()
+    assert low <= len(world.asked) <= high
