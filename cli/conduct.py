@@ -24,6 +24,7 @@ from promptc.cli.finish import (
     write_compiled,
 )
 from promptc.cli.opening import (
+    RUNS,
     Choices,
     Prepared,
     identity_of,
@@ -38,7 +39,7 @@ from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.models.stack import ModelStack
 from promptc.runners.rows import Example
-from promptc.runners.run_directory import RunDirectory
+from promptc.runners.run_directory import RunDirectory, point_latest
 from promptc.runners.session import Session
 from promptc.runners.summary import Summary
 from promptc.runners.timing import Timing
@@ -95,6 +96,10 @@ def conduct(
     identity = identity_of(prepared, command, selection)
     directory = open_directory(prepared, command, identity, choices)
     try:
+        if directory.work != directory.path:
+            terminal.say(
+                f"{directory.path} holds another finished run: it is replaced once this one is complete"
+            )
         if directory.finished:
             if not choices.retry_failed:
                 return _again(directory, wishes, terminal)
@@ -129,7 +134,7 @@ async def _conducted(
         prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
     ) as (session, models):
         outcome = await _worked(work, session, models)
-        timing = _timing(session, models, len(outcome.shown), time.perf_counter() - began)
+        timing = _timing(session, models, time.perf_counter() - began)
     summary = judged(
         outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
     )
@@ -144,6 +149,8 @@ async def _conducted(
     )
     _write(session, outcome, summary, timing, details)
     directory.complete(manifest_bytes(session, command, wishes.arguments))
+    if choices.output is None:
+        point_latest(RUNS, prepared.spec.name, command, directory.path)
     _show(summary, details, wishes, terminal)
     return summary.exit_code
 
@@ -187,7 +194,7 @@ def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
     details = msgspec.structs.replace(details, summary=summary, run_directory=str(directory.path))
     for name, content in write_reports(details).items():
         directory.write(name, content)
-    terminal.detail("this run was finished before; --fresh starts it anew")
+    terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
     _show(summary, details, wishes, terminal)
     return summary.exit_code
 
@@ -205,8 +212,8 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
         terminal.complain(verdict.message)
 
 
-def _timing(session: Session, models: ModelStack, rows: int, seconds: float) -> Timing:
-    figures = models.figures()
+def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:
+    figures, rows = models.figures(), session.effects.rows
     return Timing(
         seconds=seconds,
         rows=rows,

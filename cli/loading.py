@@ -11,7 +11,7 @@ import msgspec
 
 from promptc.runners.candidate import Candidate
 from promptc.spec.diagnostics import Diagnostic
-from promptc.spec.errors import DataError, SpecError, UsageError
+from promptc.spec.errors import SpecError, UsageError
 from promptc.spec.model import Spec
 
 DEFAULT_NAMES = ("promptc.yaml", "spec.yaml")
@@ -85,7 +85,10 @@ def load(
     from promptc.spec.load import load as load_text
 
     path = find_target(typed)
-    changes = (*overrides, *(_model_override(m) for m in models))
+    if models:
+        written = load(typed, overrides=overrides, environment=environment).spec
+        overrides = (*overrides, *(_model_override(m, written) for m in models))
+    changes = tuple(overrides)
     if is_artifact(path):
         artifact = read_artifact(path)
         base = (path.parent / artifact.base).resolve()
@@ -133,9 +136,18 @@ def _checked(spec: Spec | None, findings: Sequence[Diagnostic], path: Path) -> L
     return Loaded(spec=spec, path=path, warnings=tuple(findings))
 
 
-def _model_override(text: str) -> str:
+def _model_override(text: str, spec: Spec) -> str:
+    """--model as an override. Where the spec gives the role an address, key or price of its own, these stay."""
     role, separator, name = text.partition("=")
-    return f"models.{role}={name}" if separator else f"models.task={text}"
+    if not separator:
+        role, name = "task", text
+    written = spec.resolved.get("models", {}).get(role)
+    local = name.startswith("embedded/") or (
+        role in spec.models and spec.models[role].model.startswith("embedded/")
+    )
+    if isinstance(written, dict) and not local:
+        return f"models.{role}.model={name}"
+    return f"models.{role}={name}"
 
 
 def _unquoted(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -160,7 +161,7 @@ def exit_code_of(arguments: Sequence[str] | None = None) -> int:
 
 def _code_of(arguments: Sequence[str]) -> int:
     """The exit code. A bug in promptc shows its traceback and gives 3."""
-    from promptc.spec.errors import Interrupted, PromptcError, UsageError
+    from promptc.spec.errors import Interrupted, PromptcError, RunError, UsageError
 
     as_json = "--json" in arguments
     try:
@@ -186,16 +187,27 @@ def _code_of(arguments: Sequence[str]) -> int:
     except ReaderGone:
         _discard_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _bug(error, as_json)
+        _discard_output()
+        click.echo("error: the output cannot be written: no space is left on the device", err=True)
+        return RunError.exit_code
     except Exception as bug:  # noqa: BLE001  the one place where a bug becomes exit code 3, traceback and all
-        import traceback
+        return _bug(bug, as_json)
 
-        traceback.print_exc()
-        click.echo(
-            "This is a bug in promptc, not in your spec; please report it with the lines above.", err=True
-        )
-        if as_json:
-            _write_document(PromptcError(f"a bug in promptc: {type(bug).__name__}: {bug}"))
-        return PromptcError.exit_code
+
+def _bug(bug: Exception, as_json: bool) -> int:
+    """Show the traceback and say whose fault it is."""
+    import traceback
+
+    from promptc.spec.errors import PromptcError
+
+    traceback.print_exception(bug)
+    click.echo("This is a bug in promptc, not in your spec; please report it with the lines above.", err=True)
+    if as_json:
+        _write_document(PromptcError(f"a bug in promptc: {type(bug).__name__}: {bug}"))
+    return PromptcError.exit_code
 
 
 def _discard_output() -> None:

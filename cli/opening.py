@@ -41,7 +41,6 @@ from promptc.runners.run_directory import (
     RunDirectory,
     default_path,
     keep_out_of_git,
-    point_latest,
 )
 from promptc.runners.session import Session
 from promptc.runners.trust import CodeUse, code_of, require
@@ -160,15 +159,12 @@ def open_directory(prepared: Prepared, command: str, identity: str, choices: Cho
     if path is None:
         keep_out_of_git(RUNS)
         path = default_path(RUNS, spec.name, command, identity)
-    directory = RunDirectory.open(
+    return RunDirectory.open(
         path,
         Marker(identity=identity, command=command, name=spec.name),
         force=choices.force,
         fresh=choices.fresh,
     )
-    if choices.output is None:
-        point_latest(RUNS, spec.name, command, path)
-    return directory
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,8 @@ spec_options = options(
     ),
     click.option(
         "--model", "models", multiple=True, metavar="[ROLE=]NAME",
-        help="Use another model: --model openai/gpt-4.1, or --model judge=…. Repeatable.",
+        help="Use another model: --model openai/gpt-4.1, or --model judge=…; address, key and price stay as the "
+        "spec gives them. Repeatable.",
     ),
     click.option(
         "--env-file", "env_files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -1,7 +1,7 @@
 """draft 2"""
 from __future__ import annotations
 import msgspec, os
-from promptc.optimizers.coverage import Relevance
+from promptc.optimizers.coverage import Grounding
 from promptc.optimizers.credit import worths
 from promptc.optimizers.demo_choice import DemoChoice
 from promptc.optimizers.demos import gold_columns
@@ -53,7 +53,7 @@ class _Search:
         self.pool = {n: [] for n in self.names}
         self.candidates = {}
         self.past = [self.incumbent]
-        self.relevance = Relevance(self.demos.rows)
+        self.grounding = Grounding(self.demos.rows)
         self.failed_merge = False
 
     # ---- budget
@@ -152,7 +152,7 @@ class _Search:
         for i in range(int(pairs)):
             sets = [dict(bad), dict(bad)]
             for n in self.names:
-                new = list(additions(inc.predictors[n].instructions, [*self.pool[n], *fresh[n]]))
+                new = list(additions(inc.predictors[n].instructions, merged(inc.predictors[n].instructions, fresh[n], earlier=self.pool[n], topic_of=self.topic)))
                 old = [k for k in lines_of(inc.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
                 rng.shuffle(new); rng.shuffle(old)
                 h = len(new) // 2; o = len(old) // 4
@@ -191,18 +191,21 @@ class _Search:
             e = edit_of(p.ask.current, p.instruction)
             if e is not None and (e.added or e.dropped):
                 ids = [one.row.id for one in p.ask.examples]
-                about = frozenset(k for k, line in lines_of(p.ask.current).items() if any(self.relevance.shared(line, i) >= K_["about"] for i in ids))
+                about = frozenset(k for k, line in lines_of(p.ask.current).items() if any(self.grounding.concerns(line, i) for i in ids))
                 fresh[n].append(msgspec.structs.replace(e, about=about))
             if e is None or len(rewrites) < 4: rewrites.append(self.enter(self.proposer.candidate(inc.candidate, p), f"round {self.round}: proposal"))
         return fresh, rewrites
 
+    def topic(self, line):
+        t = self.grounding.topic(line)
+        return t if t and self.grounding.statement(line) else None
     def bad(self, n, w):
         return frozenset(key for (m, key), worth in w.items() if m == n and worth.mean + K_["z"] * worth.spread < 0)
 
     def merge(self, c, fresh, unwanted, names=None):
         for n in names or self.names:
             base = self.incumbent.candidate.predictors[n].instructions
-            t = merged(base, fresh[n], earlier=self.pool[n], unwanted=unwanted.get(n, frozenset()))
+            t = merged(base, fresh[n], earlier=self.pool[n], unwanted=unwanted.get(n, frozenset()), topic_of=self.topic)
             if t and len(t) <= LONGEST_INSTRUCTION: c = self.with_text(c, n, t)
         return c
 
@@ -241,7 +244,7 @@ class _Search:
         for n in self.names:
             text = base.predictors[n].instructions
             bad = self.bad(n, w)
-            t = merged(text, [], earlier=[*self.pool[n], *fresh[n]], unwanted=bad)
+            t = merged(text, [], earlier=[*self.pool[n], *fresh[n]], unwanted=bad, topic_of=self.topic)
             if t and len(t) <= LONGEST_INSTRUCTION: c = self.with_text(c, n, t)
         if c.digest() in self.candidates or c.digest() == base.digest(): return None
         say("   screened: lines", {n: (len(lines_of(base.predictors[n].instructions)), len(lines_of(c.predictors[n].instructions))) for n in self.names}, "bad", len(bad))

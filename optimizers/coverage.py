@@ -20,6 +20,10 @@ from promptc.runners.rows import Example
 
 LONGEST_PHRASE = 3
 """Words of the longest phrase that counts as one thing."""
+COMMON = 0.3
+"""A word that a larger share of the inputs has does not tell what a line is about."""
+MOST = 0.6
+"""The share of a line's topic that a row has to have for the line to concern it."""
 MOST_ROWS = 600
 """Rows looked at, the first ones: choosing takes time in proportion to rows times demos."""
 _SEEN_AGAIN = 0.5
@@ -81,21 +85,31 @@ def phrases(values: Sequence[Any], longest: int) -> set[Feature]:
     return found
 
 
-class Relevance:
-    """Says which texts speak of the same as a row, by the words and phrases that they share, rare ones first."""
+class Grounding:
+    """What a line of an instruction speaks about, in terms of the data: words of inputs, and words of right answers."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        sets = {row.example.id: row.given | row.wanted for row in rows}
-        counts = Counter(feature for features in sets.values() for feature in features)
-        self._sets = sets
-        self._rarity = {f: math.log((len(rows) + 1) / n) for f, n in counts.items()}
+        self._given = {row.example.id: row.given for row in rows}
+        counts = Counter(feature for row in rows for feature in row.given if len(feature) == 1)
+        self._telling = {
+            feature: math.log((len(rows) + 1) / n) for feature, n in counts.items() if n <= COMMON * len(rows)
+        }
+        self._answers = frozenset(feature for row in rows for feature in row.wanted)
 
-    def shared(self, text: str, row_id: str) -> float:
-        """The share of what the text has in common with any row that it has in common with this one; 0 to 1."""
-        known = sorted(phrases([text], LONGEST_PHRASE) & self._rarity.keys())
-        whole = math.fsum(self._rarity[feature] for feature in known)
-        row = self._sets.get(row_id, frozenset())
-        return math.fsum(self._rarity[f] for f in known if f in row) / whole if whole else 0.0
+    def topic(self, line: str) -> frozenset[Feature]:
+        """The words of the line that only some inputs have."""
+        return frozenset(phrases([line], 1) & self._telling.keys())
+
+    def statement(self, line: str) -> frozenset[Feature]:
+        """The words of the line that right answers have."""
+        return frozenset(phrases([line], 1) & self._answers)
+
+    def concerns(self, line: str, row_id: str) -> bool:
+        """Whether most of what the line speaks about is in the row."""
+        topic = sorted(self.topic(line))
+        given = self._given.get(row_id, frozenset())
+        whole = math.fsum(self._telling[feature] for feature in topic)
+        return whole > 0 and math.fsum(self._telling[f] for f in topic if f in given) > MOST * whole
 
 
 def _worth(rows: Sequence[Row], needs: Mapping[str, float]) -> dict[tuple[bool, Feature], float]:

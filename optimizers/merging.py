@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 import msgspec
 
@@ -18,14 +18,11 @@ KEPT_BY_AN_EDIT = 0.5
 """The share of the base's lines that a proposal has to keep to count as an edit of it."""
 AGREED = 0.4
 """The share of the edits by proposals that saw something about a line which has to drop it before the merge does."""
-LONGEST_TOPIC = 8
-"""Words before a colon or an arrow that can name what a line is about."""
 
 Key = tuple[str, ...]
 """A line as its words: bullets, case and punctuation do not count."""
 
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+")
-_DELIMITER = re.compile(r":\s|->|=>|→|\s=\s")
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -49,7 +46,12 @@ def edit_of(base: str, text: str) -> Edit | None:
 
 
 def merged(
-    base: str, edits: Sequence[Edit], *, earlier: Sequence[Edit] = (), unwanted: Collection[Key] = ()
+    base: str,
+    edits: Sequence[Edit],
+    *,
+    earlier: Sequence[Edit] = (),
+    unwanted: Collection[Key] = (),
+    topic_of: Callable[[str], Hashable | None] = lambda line: None,
 ) -> str:
     """The base with all edits; of `earlier` ones, made to another base, only what they add.
 
@@ -60,24 +62,24 @@ def merged(
     votes = Counter(key_of(line) for edit in (*earlier, *edits) for line in edit.added)
     votes.update(key for edit in edits for key in edit.about - edit.dropped)
     votes.update(had.keys())
-    ahead: dict[Key, Key] = {}
+    ahead: dict[Hashable, Key] = {}
     lines = dict(had)
     for edit in (*earlier, *edits):
         lines |= {key: line for line in edit.added if (key := key_of(line)) not in out and key not in lines}
     for key, line in lines.items():
-        topic = _topic(line)
+        topic = topic_of(line)
         if topic is not None and votes[key] > votes[ahead.setdefault(topic, key)]:
             ahead[topic] = key
-    losing = {key for key, line in lines.items() if (topic := _topic(line)) is not None and ahead[topic] != key}
+    losing = {key for key, line in lines.items() if (topic := topic_of(line)) is not None and ahead[topic] != key}
     kept = [line for line in base.rstrip().split("\n") if (key := key_of(line)) not in out and key not in losing]
     new = [line for key, line in lines.items() if key not in had and key not in losing]
     return "\n".join([*kept, *new]).strip("\n")
 
 
-def additions(base: str, edits: Sequence[Edit]) -> tuple[Key, ...]:
-    """The lines that merging would add, by their keys."""
+def additions(base: str, text: str) -> tuple[Key, ...]:
+    """The lines that a text has beyond the base, by their keys."""
     had = lines_of(base)
-    return tuple(key for key in lines_of(merged(base, (), earlier=edits)) if key not in had)
+    return tuple(key for key in lines_of(text) if key not in had)
 
 
 def agreed_drops(edits: Sequence[Edit]) -> frozenset[Key]:
@@ -108,13 +110,3 @@ def lines_of(text: str) -> dict[Key, str]:
 def key_of(line: str) -> Key:
     """The line's key; empty where it has no word."""
     return tuple(re.findall(r"\w+", _BULLET.sub("", line).casefold()))
-
-
-def _topic(line: str) -> Key | None:
-    """What the line is about, where it says so before a colon or an arrow; None where it does not."""
-    text = _BULLET.sub("", line)
-    found = _DELIMITER.search(text)
-    if found is None or not text[found.end() :].strip():
-        return None
-    words = tuple(re.findall(r"\w+", text[: found.start()].casefold()))
-    return words if 0 < len(words) <= LONGEST_TOPIC else None

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
+from promptc.runners.formats.demonstrations import shown_outputs
+from promptc.runners.formats.problems import quote
+from promptc.runners.formats.protocol import ParseError
+from promptc.runners.formats.values import conform
 from promptc.runners.program import Program
 from promptc.spec.errors import DataError
+from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Spec
+from promptc.spec.suggest import did_you_mean, listed
 
 ARTIFACT_VERSION = 1
+CANDIDATE_VERSION = 1
 LARGEST_ARTIFACT = 256 << 20
 """Bytes. A larger file is not read."""
 
@@ -104,43 +112,106 @@ def candidate_tree(candidate: Candidate) -> dict[str, Any]:
         entry["demos"] = [msgspec.to_builtins(demo) for demo in texts.demos]
         predictors[name] = entry
     return {
-        "candidate": 1,
+        "candidate": CANDIDATE_VERSION,
         "predictors": predictors,
         **({"choices": candidate.choices} if candidate.choices else {}),
     }
 
 
 def candidate_from_tree(tree: Any, path: Path | str, program: Program) -> Candidate:
-    """A candidate from plain data. Raises DataError for what does not fit the program."""
+    """A candidate from plain data. Raises DataError for what does not fit the program.
+
+    A predictor that is not there keeps all that the spec says, and one without `instructions` the spec's instructions.
+    What a person wrote must be shown as it stands: a demo that no prompt would show is an error, except in an artifact.
+    """
     if not isinstance(tree, dict) or not isinstance(tree.get("predictors"), dict):
         raise DataError(path, "not a candidate: expected a mapping with `predictors:`")
-    unknown = set(tree["predictors"]) - set(program.predictors)
-    if unknown:
+    _check_keys(tree, ("candidate", "predictors", "choices"), path, "")
+    version = tree.get("candidate", CANDIDATE_VERSION)
+    if type(version) is not int or version != CANDIDATE_VERSION:
         raise DataError(
             path,
-            f"unknown predictor {', '.join(sorted(unknown))}",
-            hint=f"the program has {', '.join(program.predictors)}",
+            f"`candidate:` is the version {CANDIDATE_VERSION}, found {quote(version)}",
+            hint=f"write candidate: {CANDIDATE_VERSION}",
         )
+    if tree.get("choices"):
+        raise DataError(path, "choices: is not available yet in this version", hint="remove it")
+    for name in tree["predictors"]:
+        if name not in program.predictors:
+            hint = did_you_mean(name, program.predictors)
+            raise DataError(path, f"unknown predictor {name}", hint=hint)
+    written = not is_artifact(Path(path))
     candidate = program.start()
     for name, entry in tree["predictors"].items():
-        try:
-            texts = msgspec.convert(entry, PredictorTexts)
-        except msgspec.ValidationError as error:
-            raise DataError(path, f"predictor {name}: {error}") from error
-        _check_demos(program, name, texts.demos, path)
+        signature = program.predictors[name].signature
+        texts = _texts(entry, path, f"predictor {name}", signature)
+        if written:
+            _check_demos(signature, texts.demos, path, name)
+            if "instructions" not in entry:
+                own = candidate.predictors[name].instructions
+                texts = msgspec.structs.replace(texts, instructions=own)
         candidate = candidate.with_predictor(name, texts)
     return candidate
 
 
-def _check_demos(program: Program, name: str, demos: tuple[Demo, ...], path: Path | str) -> None:
-    signature = program.predictors[name].signature
-    known = {f.name for f in signature.inputs} | {f.name for f in signature.outputs}
+def _texts(entry: Any, path: Path | str, place: str, signature: Signature) -> PredictorTexts:
+    """One predictor's entry, every key of which has a meaning."""
+    fields = [field.name for field in (*signature.inputs, *signature.outputs)]
+    if isinstance(entry, dict):
+        _check_keys(entry, PredictorTexts.__struct_fields__, path, f"{place}: ")
+        demos = entry.get("demos")
+        for number, demo in enumerate(demos if isinstance(demos, list | tuple) else (), start=1):
+            _check_demo_keys(demo, path, f"{place}, demo {number}: ", signature)
+    try:
+        texts = msgspec.convert(entry, PredictorTexts)
+    except msgspec.ValidationError as error:
+        raise DataError(path, f"{place}: {error}") from error
+    _check_keys(texts.descriptions, fields, path, f"{place}, descriptions: ", "field")
+    return texts
+
+
+def _check_demo_keys(demo: Any, path: Path | str, place: str, signature: Signature) -> None:
+    if isinstance(demo, dict):
+        _check_keys(demo, Demo.__struct_fields__, path, place)
+        for side, fields in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+            if isinstance(demo.get(side), dict):
+                _check_keys(demo[side], [f.name for f in fields], path, f"{place}{side}: ", "field")
+    try:
+        msgspec.convert(demo, Demo)
+    except msgspec.ValidationError as error:
+        raise DataError(path, f"{place}{error}") from error
+
+
+def _check_keys(
+    found: Iterable[str], known: Sequence[str], path: Path | str, place: str, kind: str = "key"
+) -> None:
+    for key in found:
+        if key not in known:
+            raise DataError(path, f"{place}unknown {kind} `{key}`", hint=did_you_mean(str(key), known))
+
+
+def _check_demos(signature: Signature, demos: tuple[Demo, ...], path: Path | str, name: str) -> None:
+    """Raise DataError for a demo that a prompt format would leave out."""
     for number, demo in enumerate(demos, start=1):
-        extra = (demo.inputs.keys() | demo.outputs.keys()) - known
-        if extra:
-            raise DataError(
-                path, f"predictor {name}, demo {number}: unknown field {', '.join(sorted(extra))}"
-            )
+        place = f"predictor {name}, demo {number}"
+        if signature.inputs and not demo.inputs:
+            raise DataError(path, f"{place}: no input", hint=f"give {_names(signature.inputs)}")
+        for field in signature.outputs:
+            value = demo.outputs.get(field.name)
+            if value is None and not field.required:
+                continue
+            if field.name not in demo.outputs:
+                raise DataError(path, f"{place}: the output `{field.name}` is missing")
+            try:
+                conform(field, value)
+            except ParseError as error:
+                raise DataError(path, f"{place}: {error}", hint="no prompt would show this demo") from error
+        if not shown_outputs(signature, demo):
+            raise DataError(path, f"{place}: no output", hint=f"give {_names(signature.outputs)}")
+
+
+def _names(fields: Iterable[Field]) -> str:
+    return listed([field.name for field in fields])
 
 
 def prompt_markdown(name: str, messages: tuple[Any, ...], format_version: str) -> bytes:

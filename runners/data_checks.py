@@ -61,7 +61,7 @@ def check_data(
     positions: Mapping[str, Position] | None = None,
 ) -> list[Diagnostic]:
     """Inputs, gold, labels and columns that the rows do not have, or have otherwise than the spec says."""
-    examples = dataset.part("all")
+    examples = tuple(sorted(dataset.part("all"), key=lambda example: (example.file, example.line)))
     columns = tuple(dict.fromkeys(column for example in examples for column in example.row))
     checks = _Checks(spec, positions or {}, examples, columns)
     findings = [*checks.inputs(), *checks.named_columns()]

@@ -112,6 +112,7 @@ class Effects:
         self.signal_number = 0
         self.stop_reason = ""
         self.replayed = 0
+        self.rows = 0
         self._served: dict[str, set[tuple[str, str]]] = {}
         self.wake: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None

@@ -108,6 +108,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
                     yield self._job(arm, example)
 
         def done(place: int, record: RowRecord) -> None:
+            self.effects.rows += 1
             if self.on_row is not None:
                 self.on_row(record)
             finished(place, record)
@@ -126,6 +127,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
                 yield self._job(arm, example)
 
         def done(place: int, record: RowRecord) -> None:
+            self.effects.rows += 1
             if self.on_row is not None:
                 self.on_row(record)
             finished(place, record)

@@ -26,13 +26,28 @@ def _finding(gate: Gate, spec: Spec) -> Diagnostic | None:
     problems = [_walk(kind, parts, spec) for kind in (Summary, Timing)]
     if not all(problems):
         return None
-    hint = next((hint for problem in problems if problem and (hint := problem[1])), "")
+    hint = _without_part(parts, spec) or _hint(problems, parts[0])
     return Diagnostic(
         message=f"no run has the figure `{gate.path}`",
         position=gate.position,
         path="gates",
         hint=hint or "such as test.score, test.improvement.ci_low, test.metrics.NAME.score, usd",
     )
+
+
+def _hint(problems: Sequence[tuple[str, str] | None], first: str) -> str:
+    """The first suggestion; where the path starts as one of a summary's does, that of the summary alone."""
+    meant = problems[:1] if first in get_type_hints(Summary) else problems
+    return next((hint for problem in meant if problem and (hint := problem[1])), "")
+
+
+def _without_part(parts: Sequence[str], spec: Spec) -> str:
+    """The path without one part, where that is a figure: `dev.ci_low` for `dev.score.ci_low`."""
+    for index in range(1, len(parts) - 1):
+        shorter = [*parts[:index], *parts[index + 1 :]]
+        if _walk(Summary, shorter, spec) is None:
+            return ".".join(shorter)
+    return ""
 
 
 def _walk(kind: Any, parts: Sequence[str], spec: Spec) -> tuple[str, str] | None:

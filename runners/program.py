@@ -17,7 +17,7 @@ from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
-from promptc.runners.modules.protocol import Module
+from promptc.runners.modules.protocol import Module, free_name
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
@@ -183,20 +183,21 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(outputs=outputs, trace=tuple(trace))
 
 
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of several runs a call belongs to: per level its index and their number, outermost first.
+
+    With `checked` False no assertion makes a predictor ask again; `advice` is put to every predictor after its inputs.
+    """
+
+    path: tuple[tuple[int, int], ...] = ()
+    checked: bool = True
+    advice: str = ""
+
+
 class StepCall:
     """What a module may do while it runs on one row of one step."""
 
-    __slots__ = (
-        "_checked",
-        "_compiled",
-        "_lane",
-        "_role",
-        "_rollout",
-        "_samples",
-        "_spans",
-        "_step",
-        "_trace",
-    )
+    __slots__ = ("_compiled", "_lane", "_role", "_rollout", "_sampling", "_spans", "_step", "_trace")
 
     def __init__(
         self,
@@ -206,8 +207,8 @@ class StepCall:
         trace: list[TraceStep],
         role: Role,
         rollout: int,
-        samples: tuple[tuple[int, int], ...] = (),
-        checked: bool = True,
+        *,
+        sampling: Sampling | None = None,
     ) -> None:
         self._compiled = compiled
         self._step = step
@@ -215,8 +216,7 @@ class StepCall:
         self._trace = trace
         self._role = role
         self._rollout = rollout
-        self._samples = samples
-        self._checked = checked
+        self._sampling = sampling or Sampling()
         self._spans: list[range] = []
 
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
@@ -232,6 +232,7 @@ class StepCall:
             role=self._role,
             rollout=self._numbered(rollout),
             format_retries=self._compiled.program.spec.run.format_retries,
+            advice=self._sampling.advice,
         )
         outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
         self._trace.append(
@@ -245,7 +246,7 @@ class StepCall:
 
         def on_lane(work: Callable[[StepCall], Awaitable[Outcome]], trace: list[TraceStep]) -> Work[Outcome]:
             def begin(lane: Lane) -> Awaitable[Outcome]:
-                return work(self._with(lane, trace, self._samples, self._checked))
+                return work(self._with(lane, trace, self._sampling))
 
             return begin
 
@@ -256,11 +257,14 @@ class StepCall:
                 self._spans.append(range(len(self._trace), len(self._trace) + len(trace)))
                 self._trace.extend(trace)
 
-    def sample(self, index: int, of: int, *, checked: bool = True) -> StepCall:
-        """This call for one of several runs, each with rollouts of its own; with `checked` False, no assertion asks
-        again.
-        """
-        return self._with(self._lane, self._trace, (*self._samples, (index, of)), self._checked and checked)
+    def sample(self, index: int, of: int, *, checked: bool = True, advice: str = "") -> StepCall:
+        """This call for one of several runs: rollouts of its own, assertions or none, and what to do better."""
+        sampling = Sampling(
+            path=(*self._sampling.path, (index, of)),
+            checked=self._sampling.checked and checked,
+            advice="\n".join(text for text in (self._sampling.advice, advice) if text),
+        )
+        return self._with(self._lane, self._trace, sampling)
 
     def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
         """Per assertion of the step what is wrong with the outputs, "" where it holds."""
@@ -292,14 +296,12 @@ class StepCall:
         self._trace[:] = settled
         self._spans.clear()
 
-    def _with(
-        self, lane: Lane, trace: list[TraceStep], samples: tuple[tuple[int, int], ...], checked: bool
-    ) -> StepCall:
-        return StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout, samples, checked)
+    def _with(self, lane: Lane, trace: list[TraceStep], sampling: Sampling) -> StepCall:
+        return StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout, sampling=sampling)
 
     def _numbered(self, rollout: int) -> int:
         """One number for the sample at every level: equal only for the same run of the same runs, 0 for all firsts."""
-        for index, of in reversed(self._samples):
+        for index, of in reversed(self._sampling.path):
             rollout = rollout * of + index
         _, most = self._compiled.program.modules[self._step.name].calls()
         return self._rollout * most + rollout
@@ -308,7 +310,7 @@ class StepCall:
         checks = self._compiled.program.checks.get(self._step.name, ())
         names = {field.name for field in speaker.signature.outputs}
         whole = names.issuperset(field.name for field in self._step.signature.outputs)
-        if not checks or not whole or not self._checked:
+        if not checks or not whole or not self._sampling.checked:
             return None
 
         def validate(outputs: Mapping[str, Any]) -> Verdict | None:
@@ -331,13 +333,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     rollout: int
     format_retries: int
+    advice: str = ""
 
     async def outputs(
         self, inputs: Mapping[str, Any], validate: Validator | None = None
     ) -> tuple[dict[str, Any], int, list[str]]:
         """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
-        messages = joined(self.speaker.prefix, format_.row(signature, inputs))
+        messages = joined(self.speaker.prefix, format_.row(*self._advised(signature, inputs)))
         parse_failures, reasks, notes = 0, 0, list[str]()
         failed: RowFailed | None = None
         accepted: dict[str, Any] | None = None
@@ -371,6 +374,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             return accepted, reasks, notes
         assert failed is not None
         raise failed
+
+    def _advised(
+        self, signature: Signature, inputs: Mapping[str, Any]
+    ) -> tuple[Signature, Mapping[str, Any]]:
+        """With the advice as one input more, if there is any: without, the prompt stays the plain one."""
+        if not self.advice:
+            return signature, inputs
+        name = free_name("advice", (field.name for field in (*signature.inputs, *signature.outputs)))
+        more = msgspec.structs.replace(signature, inputs=(*signature.inputs, Field(name=name)))
+        return more, {**inputs, name: self.advice}
 
     async def _complete(
         self,

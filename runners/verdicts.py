@@ -27,7 +27,8 @@ def split_verdicts(name: str, split: SplitSummary, max_unscored: float) -> list[
             VerdictLine(
                 code=6,
                 message=f"{name}: {unscored} of {split.rows} rows have no score ({kinds}), "
-                f"more than {max_unscored:.0%}: the figure is not to be trusted",
+                f"more than {max_unscored:.0%}: the figure is not to be trusted; "
+                "--retry-failed asks what the provider failed again",
             )
         )
     if cut:

@@ -57,11 +57,18 @@ class _Checker:
         if not self._sound("models", "model"):
             return
         if self._spec.steps and "task" not in self._spec.models:
+            names = self._spec.models
+            near = closest("task", [name for name in names if name not in MODEL_ROLES])
+            place = self._spec.key_positions.get(f"models.{near}") if near is not None else None
             self.findings.error(
-                "no model: nothing runs the program",
-                self._place("models", "version"),
+                'no model is called "task": nothing runs the program'
+                if names
+                else "no model: nothing runs the program",
+                place or self._place("models", "version"),
                 path="models.task",
-                hint="add models: {task: openai/gpt-4.1-mini}, or embedded/icl to try promptc without one",
+                hint=f'did you mean "task" where it says "{near}"?'
+                if near is not None
+                else "add models: {task: openai/gpt-4.1-mini}, or embedded/icl to try promptc without one",
             )
         for step in self._spec.steps:
             self._model(step.model, self._spec.positions.get("model"), "model")

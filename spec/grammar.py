@@ -96,7 +96,7 @@ def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] 
     return {
         "type": ["string", "object"],
         "title": kind,
-        "description": f"A {kind}: its name, or a mapping from its name to its parameters.",
+        "description": f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}: its name, or a mapping from its name to its parameters.",
         "if": {"type": "string"},
         "then": {"enum": names, "title": kind},
         "properties": {**known, **later},
@@ -254,7 +254,9 @@ def _judging() -> dict[str, Schema]:
         ),
         "budget": sections.budget(),
         "gates": many(
-            "Promises about figures: a path, a comparison, a number.",
+            "Promises about figures: a path, a comparison, a number. Paths are, with test or dev: test.score, "
+            "test.ci_low, test.improvement.difference, test.improvement.ci_low, test.improvement.p, "
+            "test.metrics.NAME.score, test.slices.COLUMN.VALUE.score, test.failures.parse; and usd, calls.",
             expression,
             ["test.score >= 0.80"],
             uniqueItems=True,

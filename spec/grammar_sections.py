@@ -245,9 +245,13 @@ def run() -> Schema:
     """How a run behaves."""
     properties = {
         "seed": whole("The seed of everything that is drawn.", 0, minimum=0),
-        "concurrency": whole("The most requests at once.", 64, minimum=1, maximum=4096),
-        "timeout": number("Seconds for one request.", 120, exclusiveMinimum=0),
-        "retries": whole("How often a failed request is repeated.", 5, minimum=0, maximum=20),
+        "concurrency": whole(
+            "The most requests at once; 64 where it is not given.", 64, minimum=1, maximum=4096
+        ),
+        "timeout": number("Seconds for one request; 120 where it is not given.", 120, exclusiveMinimum=0),
+        "retries": whole(
+            "How often a failed request is repeated; 5 where it is not given.", 5, minimum=0, maximum=20
+        ),
         "format_retries": whole(
             "How often a reply that cannot be read is asked for again.", 2, minimum=0, maximum=10
         ),

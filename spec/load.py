@@ -54,7 +54,7 @@ def load(
     what `--set` says, `environment` what `${env:NAME}` refers to. The default schema is the committed one.
     """
     findings = Findings()
-    document, found = parse(text, file)
+    document, found = parse(text, file, hint_when_empty="`promptc init` writes a first spec")
     findings.extend(found)
     spec = None
     if document is not None and _is_mapping(document.root, findings):

@@ -33,14 +33,21 @@ _CORE_TAGS = {
 }
 
 
-def parse(text: str | bytes, file: str) -> tuple[Document | None, tuple[Diagnostic, ...]]:
-    """The document in a file, or None and why. Findings that leave a tree standing come with the tree."""
+def parse(
+    text: str | bytes, file: str, *, hint_when_empty: str = ""
+) -> tuple[Document | None, tuple[Diagnostic, ...]]:
+    """The document in a file, or None and why. Findings that leave a tree standing come with the tree.
+
+    `hint_when_empty` says what to do about an empty file.
+    """
     findings = Findings()
     decoded = decode(text, file, findings)
     if decoded is None:
         return None, findings.arranged()
     source = Source(file, readable_json(decoded))
     root = _Composer(source, findings).document()
+    if root is None and not findings.failed:
+        findings.error("the file is empty", source.span(0, 1), hint=hint_when_empty)
     if root is None:
         return None, findings.arranged()
     return Document(file=file, text=decoded, root=root), findings.arranged()
@@ -86,7 +93,7 @@ class _Composer:
         self._root: Node | None = None
 
     def document(self) -> Node | None:
-        """The root of the file's one document, None where there is none to build on."""
+        """The root of the file's one document, None where there is none or none to build on."""
         try:
             self._read()
         except yaml.YAMLError as error:
@@ -94,10 +101,6 @@ class _Composer:
             return None
         except _Stop:
             return None
-        if self._root is None:
-            self._findings.error(
-                "the file is empty", self._source.span(0, 1), hint="`promptc init` writes a first spec"
-            )
         return self._root
 
     def _read(self) -> None:

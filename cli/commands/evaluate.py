@@ -72,7 +72,7 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
         prepared,
         choices_of(typed),
         Wishes(
-            gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split)),
+            gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split, loaded.spec)),
             as_json=typed["as_json"],
             arguments=click.get_current_context().find_object(tuple) or (),
         ),
@@ -121,14 +121,20 @@ def chosen_rows(
     return chosen[:limit]
 
 
-def floor_gates(floors: Sequence[str], split: str) -> tuple[Any, ...]:
-    """--fail-under as gates."""
+def floor_gates(floors: Sequence[str], split: str, spec: Any) -> tuple[Any, ...]:
+    """--fail-under as gates. Raises UsageError for what is no number, and for a metric that the spec has not."""
     from promptc.spec.errors import UsageError
     from promptc.spec.gates import parse_gate
+    from promptc.spec.suggest import did_you_mean
 
+    metrics = [use.name for use in spec.metrics]
     gates = []
     for floor in floors:
         metric, _, number = floor.rpartition("=")
+        if metric and metric not in metrics:
+            raise UsageError(
+                f"--fail-under {floor}: no metric is called {metric}", did_you_mean(metric, metrics)
+            )
         path = f"{split}.metrics.{metric}.score" if metric else f"{split}.score"
         try:
             float(number)

@@ -30,6 +30,9 @@ OWN_PROTOCOL = frozenset(
 )
 """Providers whose `api_base` does not speak chat completions: litellm serves them even where one is set."""
 
+WITHOUT_ADDRESS = frozenset({"custom_openai", "hosted_vllm", "llama_cpp", "openai_like", "sglang"})
+"""Prefixes of servers that everybody runs at an address of their own."""
+
 COMMON_PROVIDERS = frozenset(
     {
         "ai21", "anthropic", "azure", "azure_ai", "bedrock", "cerebras", "cloudflare", "cohere", "databricks",
@@ -204,6 +207,8 @@ def _direct_findings(model: Model) -> list[str]:
 
 def _provider_findings(model: Model, prices: PriceMap) -> list[str]:
     provider = provider_of(model.model)
+    if provider in WITHOUT_ADDRESS and not model.api_base:
+        return [f"nothing says where {model.model!r} is served: set api_base to where it is served"]
     if provider in COMMON_PROVIDERS:
         return []
     if not provider:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -37,15 +36,6 @@ def build_inner(entry: str | dict[str, Any]) -> Module:
 def unfit(module: Module, signature: Signature, checks: int) -> str:
     """Why the module cannot carry out a step with this signature and so many assertions; "" where it can."""
     return module.unfit(signature, checks) if isinstance(module, Choosy) else ""
-
-
-def free_name(wanted: str, taken: Iterable[str]) -> str:
-    """The wanted name, or with the first number from 2 on under which nothing goes yet."""
-    names = set(taken)
-    name, number = wanted, 2
-    while name in names:
-        name, number = f"{wanted}{number}", number + 1
-    return name
 
 
 def _split(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:

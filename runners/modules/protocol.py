@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from promptc.spec.fields import Signature
@@ -21,10 +21,11 @@ class Call(Protocol):
         """Do several things at once, each with a `Call` of its own; results in order, errors once all have ended."""
         ...
 
-    def sample(self, index: int, of: int, *, checked: bool = True) -> Call:
+    def sample(self, index: int, of: int, *, checked: bool = True, advice: str = "") -> Call:
         """This call for run `index` of `of`: its replies differ from those of the other runs, at every level.
 
         Run 0 asks the plain requests. With `checked` False the step's assertions make no predictor ask again.
+        `advice` is put to every predictor as one input more, after its own; it never becomes part of a demo.
         """
         ...
 
@@ -72,3 +73,12 @@ class Choosy(Protocol):
     def unfit(self, signature: Signature, checks: int) -> str:
         """Why it cannot carry out a step with this signature and so many assertions; "" where it can."""
         ...
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """The wanted name, or with the first number from 2 on under which nothing goes yet."""
+    names = set(taken)
+    name, number = wanted, 2
+    while name in names:
+        name, number = f"{wanted}{number}", number + 1
+    return name

@@ -42,13 +42,15 @@ async def sampled(
     indices: Iterable[int],
     of: int,
     checked: bool,
+    advice: str = "",
 ) -> list[Run]:
     """These of the `of` runs of the module, at once, in order."""
 
     def one(index: int) -> Callable[[Call], Awaitable[Run]]:
         async def work(own: Call) -> Run:
             try:
-                outputs = await module.run(own.sample(index, of, checked=checked), signature, inputs)
+                sample = own.sample(index, of, checked=checked, advice=advice)
+                outputs = await module.run(sample, signature, inputs)
             except RowFailed as failure:
                 return Run(index=index, failure=failure)
             problems = own.check(inputs, outputs)
@@ -65,3 +67,21 @@ def without_failures(runs: Sequence[Run]) -> list[Run]:
     if not done and runs[0].failure is not None:
         raise runs[0].failure
     return done
+
+
+def accepted(call: Call, runs: Sequence[Run], threshold: float) -> dict[str, Any]:
+    """The outputs of the run with the best reward, the first of equals; the trace says so.
+
+    Raises the first failure where all runs failed, and RowFailed("constraint") where the best one stays below the
+    threshold and breaks an assertion that is no suggestion.
+    """
+    best = max(without_failures(runs), key=lambda run: run.reward)
+    call.take(best.index, f"run {best.index + 1} of {len(runs)}, reward {best.reward:.2f}: {_rewards(runs)}")
+    broken = [what for what, hard in zip(best.problems, call.required(), strict=True) if hard and what]
+    if best.reward < threshold and broken:
+        raise RowFailed("constraint", broken[0])
+    return best.outputs
+
+
+def _rewards(runs: Sequence[Run]) -> str:
+    return ", ".join("failed" if run.failure is not None else f"{run.reward:.2f}" for run in runs)
