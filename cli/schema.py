@@ -32,6 +32,7 @@ WITHIN: dict[tuple[str, str, str], Schema] = {
     ("metric", "any", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
     ("metric", "json_fields", "fields"): {"additionalProperties": {"$ref": "#/$defs/metric"}},
     ("module", "majority", "module"): {"$ref": "#/$defs/module"},
+    ("module", "best_of_n", "module"): {"$ref": "#/$defs/module"},
 }
 """Parameters that hold plug-ins themselves: kind, name, parameter."""
 

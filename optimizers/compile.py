@@ -87,7 +87,9 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
     test: SplitSummary | None = None
     shown = tuple(zip(winner.records, search.dev, strict=True)) if winner.records else ()
     if data.test:
-        session.progress.phase("test", len(data.test) * len(_distinct(start, winner)))
+        arms = _distinct(start, winner)
+        label = "test of start and winner together" if len(arms) > 1 else "test of the start"
+        session.progress.phase(label, len(data.test) * len(arms))
         before, after = await _test(session, start, winner)
         test = _pair(session, before, after, data.test)
         _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)

@@ -340,7 +340,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[dict[str, Any], int, list[str]]:
         """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
-        messages = joined(self.speaker.prefix, format_.row(*self._advised(signature, inputs)))
+        messages = joined(self.speaker.prefix, self._row(inputs))
         parse_failures, reasks, notes = 0, 0, list[str]()
         failed: RowFailed | None = None
         accepted: dict[str, Any] | None = None
@@ -375,15 +375,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         assert failed is not None
         raise failed
 
-    def _advised(
-        self, signature: Signature, inputs: Mapping[str, Any]
-    ) -> tuple[Signature, Mapping[str, Any]]:
-        """With the advice as one input more, if there is any: without, the prompt stays the plain one."""
+    def _row(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The row's messages; advice is one input more, and without any the prompt is the plain one."""
+        format_, signature = self.speaker.predictor.format, self.speaker.signature
+        plain = format_.row(signature, inputs)
         if not self.advice:
-            return signature, inputs
+            return plain
         name = free_name("advice", (field.name for field in (*signature.inputs, *signature.outputs)))
         more = msgspec.structs.replace(signature, inputs=(*signature.inputs, Field(name=name)))
-        return more, {**inputs, name: self.advice}
+        advised = format_.row(more, {**inputs, name: self.advice})
+        # A template of the user's own shows only the fields that it names.
+        return advised if advised != plain else (*plain, Message("user", self.advice))
 
     async def _complete(
         self,

@@ -33,7 +33,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("metric", "optimizer", "module", "format")
 """The kinds of plug-in that a spec names by their parameters."""
 
-ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react", "best_of_n"), "format": ("xml", "two_step")}
+ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react",), "format": ("xml", "two_step")}
 """Plug-ins that the grammar has and this version has not."""
 
 
@@ -93,10 +93,11 @@ def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] 
     }
     known = {name: with_own_keys(kind, schema) for name, schema in entries.items()}
     names = [*entries, *announced]
+    article = "An" if kind[0] in "aeiou" else "A"
     return {
         "type": ["string", "object"],
         "title": kind,
-        "description": f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}: its name, or a mapping from its name to its parameters.",
+        "description": f"{article} {kind}: its name, or a mapping from its name to its parameters.",
         "if": {"type": "string"},
         "then": {"enum": names, "title": kind},
         "properties": {**known, **later},

@@ -20,6 +20,7 @@ from promptc.runners.journal import Journal
 from promptc.runners.ledger import Ledger
 from promptc.runners.models.request import CallFailed
 from promptc.runners.modules.majority import canonical
+from promptc.runners.modules.registry import MODULES
 from promptc.runners.rows import inline_rows
 from promptc.spec.errors import SpecError
 from promptc.spec.load import load
@@ -42,16 +43,23 @@ NESTED = {
 }
 TWO = {"signature": "text -> label, count: int", "metrics": [{"exact_match": {"field": "label"}}]}
 SHAPES = {
-    "one output": ({"signature": "text -> label"}, {"label": "red"}, {"label": "blue"}),
+    "one output": (
+        {"signature": "text -> label"},
+        {"label": "red"},
+        {"label": "blue"},
+        "self.label == 'red'",
+    ),
     "two outputs": (
         TWO,
         {"label": "red", "count": 3},
         {"label": "red", "count": 4},
+        "self.count == 3",
     ),
     "nested object": (
         NESTED,
         {"person": {"name": "Ada", "pets": ["cat"]}},
         {"person": {"name": "Ada", "pets": ["dog"]}},
+        "self.person.pets.exists(p, p == 'cat')",
     ),
 }
 GOOD, BAD = "good", "bad"
@@ -146,23 +154,62 @@ def by_rollout(*replies):
     return lambda request: replies[request.rollout]
 
 
+def asserting(*checks, **more):
+    """The key of a spec that asserts these, each with its own text as the message."""
+    return {"assert": [{"check": check, "message": f"must: {check}", **more} for check in checks]}
+
+
 def labels(*values):
     """Samples that answer with one label each."""
     return by_rollout(*({"label": value} if value is not MALFORMED else value for value in values))
 
 
-# majority
+# every module
+
+
+def scripted(right, wrong):
+    """Per module its parameters and what its samples say, where the right answer has to come out."""
+
+    def comparing(request):
+        if "[[ ## attempts ## ]]" in "".join(m.content for m in request.messages[1:]):
+            return {"reasoning": "the third has it", **right}
+        return (wrong, MALFORMED, right)[request.rollout]
+
+    return {
+        "majority": ({"module": "predict", "n": 4}, by_rollout(wrong, right, MALFORMED, right)),
+        "best_of_n": ({"n": 3}, by_rollout(MALFORMED, wrong, right)),
+        "multi_chain_comparison": ({"module": "predict"}, comparing),
+        "refine": ({"n": 3}, by_rollout(wrong, MALFORMED, right)),
+    }
 
 
 @pytest.mark.parametrize("format_", ["chat", "json"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_most_common_answer_wins_in_every_shape_and_format(shape, format_):
-    keys, often, once = SHAPES[shape]
-    module = {"majority": {"module": "predict", "n": 4}}
-    world = World(module, by_rollout(once, often, MALFORMED, often), format=format_, **keys)
-    assert world.outputs == often
-    assert [step.kept for step in world.record.trace] == [False, False, True]
-    assert world.record.trace[-1].notes[0].startswith("2 of 4 votes for ")
+@pytest.mark.parametrize("name", [name for name in MODULES if name in scripted({}, {})])
+def test_the_right_answer_comes_out_in_every_shape_and_format(name, shape, format_):
+    keys, right, wrong, check = SHAPES[shape]
+    params, reply = scripted(right, wrong)[name]
+    world = World(
+        {name: params}, reply, format=format_, **keys, **({} if name == "majority" else asserting(check))
+    )
+    assert world.record.failure is None
+    assert world.outputs == right
+    assert any(step.outputs == right for step in world.record.trace if step.kept)
+    assert not any(step.outputs == wrong for step in world.record.trace if step.kept)
+    assert sum(len(step.notes) for step in world.record.trace) == 1
+
+
+def test_the_first_request_is_the_plain_one_of_the_inner_module():
+    plain = World("predict", labels("a")).asked[0]
+    for name in ("majority", "best_of_n", "multi_chain_comparison", "refine"):
+        if name in MODULES:
+            world = World(
+                {name: {"module": "predict"}}, lambda _: {"label": "a"}, **asserting("self.label == 'a'")
+            )
+            assert world.asked[0].key() == plain.key()
+
+
+# majority
 
 
 @pytest.mark.parametrize(
@@ -237,6 +284,84 @@ def test_a_demo_is_made_of_the_run_that_won():
     world = World({"majority": {"module": "predict", "n": 3}}, reply)
     assert world.outputs == {"label": "right"}
     assert traced_demos(world.record)["main"].outputs == {"label": "right"}
+
+
+# best_of_n
+
+STARTS, ENDS = "self.label.startsWith('a')", "self.label.endsWith('z')"
+
+
+@pytest.mark.parametrize(
+    ("params", "answers", "winner", "asked"),
+    [
+        ({}, ["az", "az", "az"], "az", 1),
+        ({}, ["a", "b", "z"], "a", 3),
+        ({}, ["b", "z", "a"], "z", 3),
+        ({}, ["b", "az", "az"], "az", 2),
+        ({"wave": 2}, ["a1z", "a2z", "a3z"], "a1z", 2),
+        ({"wave": 2}, ["a", "b", "az"], "az", 3),
+        ({"wave": 9}, ["b", "az", "a"], "az", 3),
+        ({"threshold": 0.5}, ["b", "z", "az"], "z", 2),
+        ({"threshold": 0}, ["b", "z", "az"], "b", 1),
+        ({}, [MALFORMED, "b", MALFORMED], "b", 3),
+    ],
+)
+def test_the_best_run_wins_and_no_wave_follows_a_good_one(params, answers, winner, asked):
+    for shuffle in range(3):
+        keys = asserting(STARTS, ENDS, suggest=True) | {"run": {"format_retries": 0}}
+        world = World({"best_of_n": params}, labels(*answers), shuffle=shuffle, **keys)
+        assert (world.outputs, len(world.asked)) == ({"label": winner}, asked)
+        assert sum(step.kept for step in world.record.trace) == 1
+
+
+def test_the_rewards_are_in_the_trace():
+    world = World("best_of_n", labels("a", MALFORMED, "az"), **asserting(STARTS, ENDS))
+    assert world.record.trace[-1].notes == ("run 3 of 3, reward 1.00: 0.50, failed, 1.00",)
+
+
+@pytest.mark.parametrize(
+    ("params", "suggest", "ending"),
+    [
+        ({}, False, f"must: {ENDS}"),
+        ({"threshold": 0.6}, False, f"must: {ENDS}"),
+        ({"threshold": 0.5}, False, {"label": "a"}),
+        ({}, True, {"label": "a"}),
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in ("best_of_n", "refine") if name in MODULES])
+def test_a_row_fails_when_the_best_is_not_good_enough_and_breaks_more_than_a_suggestion(
+    name, params, suggest, ending
+):
+    world = World({name: params}, labels("a", "b", "a"), **asserting(STARTS, ENDS, suggest=suggest))
+    if world.record.failure is None:
+        assert world.outputs == ending
+    else:
+        assert (world.record.failure.kind, world.record.failure.message) == ("constraint", ending)
+
+
+@pytest.mark.parametrize("name", [name for name in ("best_of_n", "refine") if name in MODULES])
+def test_a_failed_assertion_asks_nothing_again(name):
+    world = World(name, labels("x", "y", "az"), **asserting(STARTS, ENDS))
+    assert world.rollouts == [0, 1, 2]
+    assert all(request.messages[-1].role == "user" and len(request.messages) == 2 for request in world.asked)
+
+
+@pytest.mark.parametrize("name", [name for name in ("best_of_n", "refine") if name in MODULES])
+def test_when_all_runs_fail_the_first_failure_is_the_rows(name):
+    def reply(request):
+        return MALFORMED if request.rollout else CallFailed("the server is away")
+
+    world = World(name, reply, **asserting(STARTS))
+    assert (world.record.failure.kind, world.record.failure.message) == ("provider", "the server is away")
+
+
+def test_an_assertion_may_look_at_the_reasoning():
+    reply = by_rollout(*({"reasoning": why, "label": "a"} for why in ("hm", "because", "so")))
+    world = World(
+        {"best_of_n": {"module": "chain_of_thought"}}, reply, **asserting("size(self.reasoning) > 4")
+    )
+    assert world.record.trace[-1].outputs["reasoning"] == "because"
+    assert len(world.asked) == 2
 
 
 # in each other

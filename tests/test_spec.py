@@ -192,7 +192,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet():
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
         ("metrics: [exact_match, f1]\nobjective: [exact_match, f1]", "objective"),
         ("module: react", "module"),
-        ("module: {best_of_n: {n: 3}}", "module"),
         ("format: xml", "format"),
     ],
 )

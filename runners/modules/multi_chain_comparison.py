@@ -1,6 +1,6 @@
 """`multi_chain_comparison`: several attempts, and one call that compares them and answers.
 
-Source: Yoran et al., "Answering Questions by Meta-Reasoning over Multiple Chains of Thought", 2023, section 3.
+Source: Yoran et al., "Answering Questions by Meta-Reasoning over Multiple Chains of Thought", 2023.
 """
 
 from __future__ import annotations

@@ -6,4 +6,5 @@ MODULES: dict[str, str] = {
     "predict": "promptc.runners.modules.predict:Predict",
     "chain_of_thought": "promptc.runners.modules.chain_of_thought:ChainOfThought",
     "majority": "promptc.runners.modules.majority:Majority",
+    "best_of_n": "promptc.runners.modules.best_of_n:BestOfN",
 }
