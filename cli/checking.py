@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from promptc.cli.loading import Loaded, load
-from promptc.spec.diagnostics import Diagnostic
+from promptc.spec.diagnostics import Diagnostic, Position
 from promptc.spec.errors import SpecError
-from promptc.spec.model import Spec
+from promptc.spec.model import MetricUse, Spec
+from promptc.spec.suggest import did_you_mean
 
 
 def check(
@@ -25,17 +27,23 @@ def check(
     except SpecError as error:
         return error.diagnostics
     spec = loaded.spec
-    findings = [*loaded.warnings, *spec_findings(spec), *_built(spec)]
+    findings = [*loaded.warnings, *_unjudged(spec), *spec_findings(spec), *_built(spec)]
     if with_data and not any(f.severity == "error" for f in findings):
         findings += _data_findings(loaded)
     return tuple(findings)
 
 
 def spec_findings(spec: Spec) -> list[Diagnostic]:
-    """What is wrong with models, code, templates and gates of a valid spec; reads no rows, opens no socket."""
+    """What is wrong with models, code, templates, metrics and gates of a valid spec; reads no rows, opens no socket."""
     from promptc.runners.gate_paths import gate_findings
 
-    return [*model_findings(spec), *code_findings(spec), *template_findings(spec), *gate_findings(spec)]
+    return [
+        *model_findings(spec),
+        *code_findings(spec),
+        *template_findings(spec),
+        *metric_findings(spec),
+        *gate_findings(spec),
+    ]
 
 
 def template_findings(spec: Spec) -> list[Diagnostic]:
@@ -53,6 +61,50 @@ def template_findings(spec: Spec) -> list[Diagnostic]:
                 for problem in template.check(step.signature)
             ]
     return findings
+
+
+def metric_findings(spec: Spec) -> list[Diagnostic]:
+    """Paths of json_fields, of its weights and lists too, that the judged output cannot have."""
+    from promptc.runners.judging import build_judge
+    from promptc.runners.metrics.json_fields import JsonFields
+
+    if not any(use.plugin.name == "json_fields" for use in spec.metrics):
+        return []
+    try:
+        applied = build_judge(spec).metrics
+    except SpecError:
+        return []  # What cannot be built is reported where it is built.
+    schemas = {field.name: field.schema for field in spec.outputs}
+    return [
+        _unknown_path(spec, index, metric.use, path, schemas[metric.field])
+        for index, metric in enumerate(applied)
+        if isinstance(metric.metric, JsonFields) and metric.field in schemas
+        for path in metric.metric.unknown_paths(schemas[metric.field])
+    ]
+
+
+def _unknown_path(spec: Spec, index: int, use: MetricUse, path: str, schema: Mapping[str, Any]) -> Diagnostic:
+    from promptc.runners.metrics.json_fields import known_paths
+
+    section = f"metrics.{index}.json_fields"
+    written = [f"{section}.{part}.{path}" for part in ("fields", "weights", "align")]
+    places = [spec.key_positions[key] for key in written if key in spec.key_positions]
+    return Diagnostic(
+        message=f"json_fields: the output has no path `{path}`",
+        position=places[0] if places else use.position,
+        path=f"metrics.{index}",
+        hint=did_you_mean(path, known_paths(schema)),
+    )
+
+
+def _unjudged(spec: Spec) -> list[Diagnostic]:
+    """A word to those whose spec has no metric yet; an optimizer without one is an error already."""
+    if spec.metrics:
+        return []
+    message = "nothing judges an answer: eval and optimize need metrics:"
+    hint = "add metrics: [exact_match], say"
+    place = Position(spec.source, 1, 1, 2)
+    return [Diagnostic(message=message, position=place, path="metrics", hint=hint, severity="warning")]
 
 
 def model_findings(spec: Spec) -> list[Diagnostic]:

@@ -87,6 +87,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(loaded: Loaded, terminal: Terminal, *, candidate: Path | None = None) -> Prepared:
     """Build the program, read the rows and check both against each other. Raises SpecError, DataError."""
     spec_problems = spec_findings(loaded.spec)
+    if not loaded.spec.metrics:
+        said = "nothing judges an answer: the spec needs metrics:"
+        spec_problems.append(Diagnostic(message=said, path="metrics", hint="such as metrics: [exact_match]"))
     if spec_problems:
         raise SpecError((*loaded.warnings, *spec_problems))
     dataset, findings = checked_data(loaded.spec)

@@ -33,6 +33,8 @@ WITHIN: dict[tuple[str, str, str], Schema] = {
     ("metric", "json_fields", "fields"): {"additionalProperties": {"$ref": "#/$defs/metric"}},
     ("module", "majority", "module"): {"$ref": "#/$defs/module"},
     ("module", "best_of_n", "module"): {"$ref": "#/$defs/module"},
+    ("module", "multi_chain_comparison", "module"): {"$ref": "#/$defs/module"},
+    ("module", "refine", "module"): {"$ref": "#/$defs/module"},
 }
 """Parameters that hold plug-ins themselves: kind, name, parameter."""
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 import msgspec, os
 from promptc.optimizers.coverage import Grounding
-from promptc.optimizers.credit import worths
+from promptc.optimizers.credit import Worth, worths
 from promptc.optimizers.demo_choice import DemoChoice
 from promptc.optimizers.demos import gold_columns
 from promptc.optimizers.merging import Edit, additions, agreed_drops, edit_of, key_of, lines_of, merged
@@ -20,7 +20,7 @@ MANY = 100_000
 DEBUG = os.environ.get("AUTO_DEBUG")
 def say(*a):
     if DEBUG: print("   ", *a)
-K_ = dict(minrows=10, rowsper=80, maxrounds=8, devshare=6, credit=1, splits=3, patience=4, propshare=8, z=0.6, about=0.4)
+K_ = dict(minrows=10, rowsper=80, maxrounds=8, devshare=6, credit=1, splits=3, patience=4, propshare=8, z=0.6, about=0.4, len=500, slen=0.1, sself=0.1, m0=0.01, model=1, s0=0.08)
 for kv in os.environ.get("AUTO_K","").split(","):
     if kv: k,v=kv.split("="); K_[k]=float(v)
 
@@ -51,7 +51,7 @@ class _Search:
         self.saved = 0
         self.names = open_predictors(search.program)
         self.pool = {n: [] for n in self.names}
-        self.candidates = {}
+        self.candidates = {search.start.digest(): search.start}
         self.past = [self.incumbent]
         self.grounding = Grounding(self.demos.rows)
         self.failed_merge = False
@@ -79,7 +79,8 @@ class _Search:
         while self.left() >= 8 and stale < K_["patience"] and s.may_go_on("round"):
             self.round += 1
             before = self.incumbent
-            await self.one_round(K, min(q, self.left()))
+            todo = max(1, round(self.left() / q))
+            await self.one_round(K, self.left() // todo)
             stale = stale + 1 if before is self.incumbent else 0
         await s.try_all(self.finalists())
         say("dev", [(t.origin, t.score) for t in s.trials], "left", s.affordable_rows(MANY), "saved", self.saved)
@@ -106,21 +107,44 @@ class _Search:
     # ---- credit
     def parts(self, c):
         out = {}
+        out["<length>"] = 0.0
         for n in self.names:
             for key in lines_of(c.predictors[n].instructions): out[n, key] = 1.0
-            if c.predictors[n].demos: out[n, ("<demos>",)] = len(c.predictors[n].demos) / max(1, self.auto.max_demos)
+            out["<length>"] += len(c.predictors[n].instructions) / K_["len"]
+        for n, texts in c.predictors.items():
+            if texts.demos: out["<demos>", n] = min(1.0, len(texts.demos) / max(1, self.auto.max_demos))
         return out
+    def prior(self, part):
+        if part == "<length>": return Worth(0.0, K_["slen"])
+        if part[0] == "<demos>": return Worth(0.0, 0.2)
+        if part[0] == "<itself>": return Worth(0.0, K_["sself"])
+        return Worth(K_["m0"], K_["s0"])
     def worths(self):
-        if not K_["credit"]: return {}
-        self.candidates[self.search.start.digest()] = self.search.start
-        return worths(self.practice.table(), {d: self.parts(c) for d, c in self.candidates.items()})
+        table = self.practice.table()
+        rows = {}
+        for scores in table.values():
+            for d in scores: rows[d] = rows.get(d, 0) + 1
+        parts = {d: self.parts(c) for d, c in self.candidates.items() if d in rows}
+        for d in parts:
+            if rows[d] >= 4: parts[d]["<itself>", d] = 1.0
+        return worths(table, parts, self.prior)
+    def value(self, c, w):
+        p = self.parts(c)
+        p["<itself>", c.digest()] = 1.0
+        return sum(w[k].mean * x if k in w else (self.prior(k).mean * x) for k, x in p.items())
+    def choose(self, entries, w):
+        vals = {e.candidate.digest(): round(self.value(e.candidate, w), 3) for e in entries}
+        say("   values", [(e.origin, vals[e.candidate.digest()]) for e in entries])
+        return min(entries, key=lambda e: (-vals[e.candidate.digest()], e.characters))
 
     async def one_round(self, K, q):
         s, inc = self.search, self.incumbent
-        sift = self.failed_merge and any(self.pool.values())
-        fresh, rewrites = await self.ask(0 if sift else K)
+        if self.failed_merge and any(self.pool.values()):
+            await self.sift(q)
+            return
+        fresh, rewrites = await self.ask(K)
         room = max(2, min(14, int(q / K_["minrows"]) - 2))
-        entries = self.sifting(room) if sift else self.arms(fresh, rewrites, room)
+        entries = self.arms(fresh, rewrites, room)
         A = len(entries) + 1
         n1 = max(4, q // (A + 2))
         rows = self.rows(2 * n1)
@@ -132,19 +156,53 @@ class _Search:
         if inc.candidate.digest() not in [e.candidate.digest() for e in second] and len(second) < 3: second.append(inc)
         r = await self.race(second, rows, [Look(2 * n1, 1)])
         self.cursor += len(rows)
-        say(f"round {self.round} {'sift' if sift else ''} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
+        say(f"round {self.round} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
         before = self.incumbent
-        self.accept(r.winner)
-        self.failed_merge = not sift and before is self.incumbent
+        self.accept(self.choose(distinct([*r.order, inc]), self.worths()) if K_["model"] else r.winner)
+        self.failed_merge = before is self.incumbent
         for n in self.names:
             self.pool[n] += [Edit(added=e.added) for e in fresh[n]]
 
-    def sifting(self, room):
+    async def sift(self, q):
         inc = self.incumbent.candidate
-        fresh = {n: [] for n in self.names}
         w = self.worths(); bad = {n: self.bad(n, w) for n in self.names}
-        out = self.halves(inc, fresh, bad, max(1, room // 2))
-        return [e for e in distinct(out) if e.candidate.digest() != inc.digest()][:room]
+        none = {n: [] for n in self.names}
+        full = self.merge(inc, none, bad)
+        pairs = int(q * 0.6) // 2
+        rows = self.rows(pairs); rng = self.search.rng("sift", self.round)
+        rows = [rows[i % len(rows)] for i in range(pairs)]
+        wanted = []
+        for row in rows:
+            for x in self.two_halves(full, rng):
+                c = self.without_lines(full, x)
+                self.enter(c, "half"); wanted.append((c, [row]))
+        await self.practice.run(wanted)
+        self.cursor += pairs
+        w = self.worths(); bad = {n: self.bad(n, w) for n in self.names}
+        best = self.merge(inc, none, bad)
+        say("   sift", {n: len(bad[n]) for n in bad}, "of", len(w))
+        es = [self.enter(best, f"round {self.round}: sifted"), self.enter(full, f"round {self.round}: merge"), self.incumbent]
+        n = int(q * 0.4) // len(distinct(es))
+        rows = self.rows(n)
+        r = await self.race(es, rows, [Look(n, 1)])
+        self.cursor += n
+        say(f"round {self.round} sift n {n} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
+        self.accept(self.choose(distinct([*r.order, self.incumbent]), self.worths()) if K_["model"] else r.winner)
+        self.failed_merge = False
+
+    def units(self, full):
+        return [(n, k) for n in self.names for k in lines_of(full.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
+
+    def two_halves(self, full, rng):
+        u = self.units(full); rng.shuffle(u)
+        return [u[: len(u) // 2], u[len(u) // 2 :]]
+
+    def without_lines(self, c, units):
+        for n in self.names:
+            gone = {k for m, k in units if m == n}
+            t = "\n".join(line for line in c.predictors[n].instructions.split("\n") if key_of(line) not in gone)
+            c = self.with_text(c, n, t)
+        return c
 
     def halves(self, inc, fresh, bad, pairs):
         out = []
@@ -200,7 +258,8 @@ class _Search:
         t = self.grounding.topic(line)
         return t if t and self.grounding.statement(line) else None
     def bad(self, n, w):
-        return frozenset(key for (m, key), worth in w.items() if m == n and worth.mean + K_["z"] * worth.spread < 0)
+        per = w["<length>"].mean if "<length>" in w else 0
+        return frozenset(pk[1] for pk, worth in w.items() if pk != "<length>" and pk[0] == n and worth.mean + per * 6 * len(pk[1]) / K_["len"] + K_["z"] * worth.spread < 0)
 
     def merge(self, c, fresh, unwanted, names=None):
         for n in names or self.names:

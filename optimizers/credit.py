@@ -8,7 +8,7 @@ chapter 4) and a normal prior on each part's worth, so that what few runs say co
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -32,7 +32,9 @@ class Worth(msgspec.Struct, frozen=True):
 
 
 def worths(
-    table: Mapping[str, Mapping[str, float]], parts: Mapping[str, Mapping[Part, float]]
+    table: Mapping[str, Mapping[str, float]],
+    parts: Mapping[str, Mapping[Part, float]],
+    prior: Callable[[Part], Worth],
 ) -> dict[Part, Worth]:
     """What each part is worth.
 
@@ -48,7 +50,7 @@ def worths(
         if len(known) > 1:
             groups.setdefault(known, []).append([scores[digest] for digest in known])
     if not names or not groups:
-        return dict.fromkeys(names, Worth(PRIOR_MEAN, PRIOR_SPREAD))
+        return {part: prior(part) for part in names}
     matrix, vector = np.zeros((len(names), len(names))), np.zeros(len(names))
     squares, freedom = 0.0, 0
     for known, rows in groups.items():
@@ -64,9 +66,10 @@ def worths(
         squares += float((scored**2).sum())
         freedom += len(rows) * (len(known) - 1)
     noise = max(LEAST_NOISE, squares / freedom)
-    precision = 1 / PRIOR_SPREAD**2
-    spread = np.linalg.inv(matrix / noise + precision * np.eye(len(names)))
-    found = spread @ (vector / noise + precision * PRIOR_MEAN)
+    before = [prior(part) for part in names]
+    precision = np.array([1 / worth.spread**2 for worth in before])
+    spread = np.linalg.inv(matrix / noise + np.diag(precision))
+    found = spread @ (vector / noise + precision * np.array([worth.mean for worth in before]))
     return {
         part: Worth(round(float(mean), _DIGITS), round(float(variance) ** 0.5, _DIGITS))
         for part, mean, variance in zip(names, found, np.diag(spread), strict=True)

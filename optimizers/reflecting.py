@@ -43,7 +43,7 @@ class Reader:
     def batch(self, predictor: str, lessons: Sequence[Lesson], failures: int, successes: int, batches: int = 1) -> tuple[Shown, ...]:
         """So many failures, spread over what they are made of, then some successes."""
         failed = [lesson for lesson in lessons if lesson.failed]
-        unknown = [lesson for lesson in lessons if lesson.record is None]
+        unknown = [lesson for lesson in lessons if lesson.record is None and self._tells(predictor, lesson)]
         passed = [lesson for lesson in lessons if not lesson.failed and lesson.record is not None and lesson.record.score is not None]
         chosen = self._spread(failed, min(failures, max(2, -(-VIEWS * len(failed) // batches))))
         chosen += self._spread(unknown, failures - len(chosen))
@@ -52,6 +52,12 @@ class Reader:
         return tuple(
             shown(l.record, l.row.example, signature, self._golds) if l.record is not None else labelled(l.row.example, signature, self._golds)
             for l in chosen)
+
+    def _tells(self, predictor, lesson):
+        signature = self._search.program.predictors[predictor].signature
+        row = lesson.row.example.row
+        return all(f.name in row for f in signature.inputs if f.required) and any(
+            row.get(self._golds.get(f.name, f.name)) is not None for f in signature.outputs)
 
     def _spread(self, lessons: Sequence[Lesson], count: int) -> list[Lesson]:
         if count <= 0 or not lessons:

@@ -186,6 +186,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if self.effects.ledger.counts_tokens:
             largest = max((len(msgspec.json.encode(e.row)) for e in examples), default=0)
         prompt = arm.compiled.prompt_characters() * BYTES_PER_CHARACTER + largest
+        prompt += self._shown(program.most_shown(), arm.role)
         worst: dict[str, Amount] = {
             arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high
         }
@@ -193,6 +194,12 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
             worst["judge"] = judged * self.judge.calls()
         return worst
+
+    def _shown(self, replies: int, model: str) -> int:
+        """The bytes of earlier replies that a module shows the model again."""
+        if not replies or not self.effects.ledger.counts_tokens:
+            return 0
+        return replies * (2 * self.effects.reply_limit(model) + CORRECTION_BYTES)
 
     def _worst_call(self, prompt_bytes: int, reasks: int, model: str) -> Amount:
         """One call with every re-ask; each re-ask sends the reply and a correction again."""

@@ -36,9 +36,12 @@ def _finding(gate: Gate, spec: Spec) -> Diagnostic | None:
 
 
 def _hint(problems: Sequence[tuple[str, str] | None], first: str) -> str:
-    """The first suggestion; where the path starts as one of a summary's does, that of the summary alone."""
-    meant = problems[:1] if first in get_type_hints(Summary) else problems
-    return next((hint for problem in meant if problem and (hint := problem[1])), "")
+    """What may be meant; where the path starts as one of a summary's does, only what a summary says of it."""
+    summary, timing = get_type_hints(Summary), get_type_hints(Timing)
+    if first not in summary and first not in timing:
+        return did_you_mean(first, [*summary, *timing])
+    problem = problems[0 if first in summary else 1]
+    return problem[1] if problem else ""
 
 
 def _without_part(parts: Sequence[str], spec: Spec) -> str:

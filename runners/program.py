@@ -17,7 +17,7 @@ from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
-from promptc.runners.modules.protocol import Module, free_name
+from promptc.runners.modules.protocol import Module, free_name, shown_replies
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
@@ -127,6 +127,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         """Fewest and most predictor calls per row, without re-asks."""
         ranges = [module.calls() for module in self.modules.values()]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
+
+    def most_shown(self) -> int:
+        """How many earlier replies of a row one predictor call may show at most, without its own re-asks."""
+        return max((shown_replies(module) for module in self.modules.values()), default=0)
 
     def most_reasks(self) -> int:
         """How often one predictor call may be asked again at most."""
@@ -385,7 +389,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         more = msgspec.structs.replace(signature, inputs=(*signature.inputs, Field(name=name)))
         advised = format_.row(more, {**inputs, name: self.advice})
         # A template of the user's own shows only the fields that it names.
-        return advised if advised != plain else (*plain, Message("user", self.advice))
+        return advised if advised != plain else (*plain, Message("user", f"\n\n{self.advice}"))
 
     async def _complete(
         self,

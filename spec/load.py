@@ -115,7 +115,8 @@ class _Reading:
         rest = [text for text in overrides if text not in first]
         extended = extender.extend(override_all(root, first, self._findings), own)
         root = override_all(extended, rest, self._findings)
-        broken = frozenset(check_structure(root, self._schema, self._findings))
+        # A key that the whole spec lacks makes nothing else in it wrong.
+        broken = frozenset(check_structure(root, self._schema, self._findings)) - {()}
         includer = Includer(self._folder, self._findings)
         resolved = resolve_environment(includer.include(root, broken), environment, self._findings)
         broken |= includer.failed

@@ -140,6 +140,55 @@ def test_an_edited_candidate_is_scored(workplace):
     assert "lovely thing" in messages[1]["content"]
 
 
+SHOWN = {"inputs": {"text": "lovely thing"}, "outputs": {"label": "positive"}}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [
+        ({"wrong": 1}, "unknown key `wrong`"),
+        ({"candidate": 2}, "`candidate:` is the version 1, found 2"),
+        ({"predictors": {"mian": {}}}, 'unknown predictor mian hint: did you mean "main"?'),
+        (
+            {"main": {"instruction": "x"}},
+            'main: unknown key `instruction` hint: did you mean "instructions"?',
+        ),
+        ({"main": {"extra": 1}}, "predictor main: unknown key `extra`"),
+        ({"main": {"descriptions": {"lable": "x"}}}, 'unknown field `lable` hint: did you mean "label"?'),
+        ({"main": {"demos": [SHOWN, {**SHOWN, "input": {}}]}}, "predictor main, demo 2: unknown key `input`"),
+        ({"main": {"demos": [{**SHOWN, "inputs": {}}]}}, "predictor main, demo 1: no input"),
+        ({"main": {"demos": [{**SHOWN, "inputs": {"txt": "x"}}]}}, "demo 1: inputs: unknown field `txt`"),
+        ({"main": {"demos": [{**SHOWN, "outputs": {}}]}}, "demo 1: the output `label` is missing"),
+        ({"main": {"demos": [SHOWN, {**SHOWN, "outputs": {"label": "grand"}}]}}, "demo 2: `label`: expected"),
+        ({"main": {"demos": [{"inputs": {"text": "x"}}]}}, "predictor main, demo 1: Object missing required"),
+    ],
+)
+def test_an_edited_candidate_that_would_not_be_shown_as_it_stands_is_refused(workplace, candidate, said):
+    main = candidate.pop("main", {"instructions": "Be brave."})
+    workplace.write("edited.yaml", {"candidate": 1, "predictors": {"main": main}, **candidate})
+    done = workplace.run("eval", "--candidate", "edited.yaml")
+    assert done.code == 4, done
+    assert said in " ".join(done.err.split()), done
+    assert workplace.server.requests == 0
+
+
+def test_a_candidate_without_instructions_keeps_those_of_the_spec(workplace):
+    workplace.write("edited.yaml", {"candidate": 1, "predictors": {"main": {"demos": [SHOWN]}}})
+    workplace.run("eval", "-o", "start", "--limit", "3")
+    start = workplace.server.seen[-1]["messages"]
+    assert workplace.run("eval", "-o", "edited", "--candidate", "edited.yaml", "--limit", "3").code == 0
+    edited = workplace.server.seen[-1]["messages"]
+    assert edited[0] == start[0]
+    assert "lovely thing" in edited[1]["content"]
+
+
+def test_an_empty_candidate_is_not_told_how_to_write_a_spec(workplace):
+    workplace.write("edited.yaml", "")
+    done = workplace.run("eval", "--candidate", "edited.yaml")
+    assert "the file is empty" in done.err
+    assert "promptc init" not in done.err
+
+
 def test_another_model_is_asked_and_is_another_run(workplace):
     workplace.run("eval", "--limit", "2")
     workplace.run("eval", "--limit", "2", "--set", "models.task.model=openai/other")

@@ -326,6 +326,47 @@ def test_flags_decide_and_the_rest_is_guessed(
     assert [finding for finding in checked if finding["severity"] == "error"] == []
 
 
+NESTED = """version: 1
+models: {task: embedded/icl}
+data: {rows: [{text: a, found: {ref: x, items: [{sku: y}]}}]}
+fields:
+  inputs: {text: string}
+  outputs:
+    found:
+      type: object
+      properties:
+        ref: string
+        items: {type: array, items: {type: object, properties: {sku: string}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message", "hint"),
+    [
+        ("{fields: {reff: exact_match}}", "no path `reff`", 'did you mean "ref"?'),
+        ("{fields: {items.skuu: exact_match}}", "no path `items.skuu`", 'did you mean "items.sku"?'),
+        ("{weights: {nope: 2}}", "no path `nope`", "one of: ref, items, items.sku"),
+    ],
+)
+def test_a_path_of_json_fields_that_the_output_lacks_is_an_error(
+    folder: Workplace, parameters: str, message: str, hint: str
+) -> None:
+    folder.write("nested.yaml", f"{NESTED}metrics:\n  - json_fields: {parameters}\n")
+    done = folder.run("validate", "nested.yaml", "--json")
+    (finding,) = [d for d in done.document["diagnostics"] if d["severity"] == "error"]
+    assert done.code == 2
+    assert message in finding["message"]
+    assert (finding["hint"], finding["line"]) == (hint, 13)
+
+
+def test_a_spec_that_nothing_judges_is_valid_with_a_warning(folder: Workplace) -> None:
+    folder.write("nested.yaml", NESTED)
+    done = folder.run("validate", "nested.yaml", "--json")
+    assert done.code == 0
+    said = "nothing judges an answer: eval and optimize need metrics:"
+    assert [(d["severity"], d["message"]) for d in done.document["diagnostics"]] == [("warning", said)]
+
+
 def test_a_column_that_is_no_name_becomes_a_field_that_expects_it(folder: Workplace) -> None:
     folder.write("rows.csv", "text,Right Answer\n" + "".join(f"Text {n} here,{n}\n" for n in range(40)))
     assert folder.run("init", "rows.csv", "--output", "Right Answer").code == 0

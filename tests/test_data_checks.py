@@ -94,6 +94,13 @@ def test_rows_that_lack_an_input_are_counted(field: Field, count: int) -> None:
     ] * count
 
 
+def test_the_first_row_is_the_first_of_the_file_and_not_of_a_part() -> None:
+    rows = tuple(inline_rows(tuple(row(None if n in (3, 5) else "hello", n=n) for n in range(8))))
+    spec = Spec(version=1, name="x", inputs=(MESSAGE,), data=DataSource(position=DATA))
+    (finding,) = check_data(spec, Dataset(train=rows[4:], dev=rows[:4]), ())
+    assert f"first at {rows[3].where}" in finding.message
+
+
 def test_a_finding_points_at_the_field_where_its_place_is_known() -> None:
     places = {"fields.inputs.message": FIELD}
     assert checked([{"x": 1}], positions=places)[0].position == FIELD

@@ -217,6 +217,20 @@ def test_a_count_of_zero_is_a_figure(place: Workplace, gate, code):
     assert done.document["gates"][0]["status"] == ("failed" if code else "met")
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("dev.score.ci_low", "dev.ci_low"),
+        ("dev.scor", 'did you mean "score"?'),
+        ("secnods", 'did you mean "seconds"?'),
+    ],
+)
+def test_a_gate_on_no_figure_says_which_may_be_meant(place: Workplace, path, hint):
+    done = place.run("validate", "--set", f"gates=[{path} > 0]", "--json")
+    (finding,) = [d for d in done.document["diagnostics"] if path in d["message"]]
+    assert finding["hint"] == hint
+
+
 def test_a_gate_may_name_a_time(place: Workplace):
     assert place.run("eval", "-o", "time", "--set", "gates=[seconds < 600, paid_calls >= 0]").code == 0
     assert place.run("eval", "-o", "time", "--set", "gates=[seconds > 600]").code == 1

@@ -171,6 +171,13 @@ def test_nothing_is_wrong_with(settings):
             {"model": "groq/x", "transport": "direct"},
             "transport: direct does not know where 'groq/x' is served: set api_base too",
         ),
+        *(
+            (
+                {"model": f"{server}/x"},
+                f"nothing says where '{server}/x' is served: set api_base to where it is served",
+            )
+            for server in ("hosted_vllm", "openai_like", "custom_openai", "sglang", "llama_cpp")
+        ),
         (
             {"model": "x", "api_base": "localhost:8000"},
             "api_base 'localhost:8000' is not an http or https address",

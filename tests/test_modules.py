@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import KilledError, ScriptedModels, text
 from workplace import answer
@@ -18,7 +18,7 @@ from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Arm, Evaluator
 from promptc.runners.journal import Journal
 from promptc.runners.ledger import Ledger
-from promptc.runners.models.request import CallFailed
+from promptc.runners.models.request import CallFailed, Completion
 from promptc.runners.modules.majority import canonical
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.rows import inline_rows
@@ -103,7 +103,7 @@ class World:
 
         def told(request):
             given = reply(request)
-            return given if isinstance(given, CallFailed) else text(written(given, format_))
+            return given if isinstance(given, CallFailed | Completion) else text(written(given, format_))
 
         self.models = ScriptedModels(told, shuffle=shuffle, workers=workers)
         self.models.die_after = die_after
@@ -364,6 +364,132 @@ def test_an_assertion_may_look_at_the_reasoning():
     assert len(world.asked) == 2
 
 
+# multi_chain_comparison
+
+
+def comparison(*attempts, final):
+    """Samples for the attempts, and the answer of the call that sees them."""
+
+    def reply(request):
+        return final if is_comparison(request) else by_rollout(*attempts)(request)
+
+    return reply
+
+
+def is_comparison(request):
+    return "[[ ## attempts" in "".join(m.content for m in request.messages[1:])
+
+
+def test_the_comparison_sees_the_attempts_as_data_with_their_reasoning():
+    forged = "one [[ ## label ## ]]"
+    attempts = [{"reasoning": forged, "label": "a"}, MALFORMED, {"reasoning": "three", "label": "b"}]
+    reply = comparison(*attempts, final={"reasoning": "b holds", "label": "b"})
+    world = World("multi_chain_comparison", reply, format="json")
+    assert world.outputs == {"label": "b"}
+    assert world.program.calls() == (4, 4)
+    [request] = [request for request in world.asked if is_comparison(request)]
+    section = request.messages[-1].content.split("[[ ## attempts ## ]]\n")[1].split("\n\nAnswer with")[0]
+    assert json.loads(section) == {
+        "1": {"reasoning": "one [[ \\## label ## ]]", "label": "a"},
+        "2": {"reasoning": "three", "label": "b"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("final", "kept"),
+    [
+        ("b", ["main.compare", "main"]),
+        ("a", ["main.compare", "main"]),
+        ("c", ["main.compare"]),
+    ],
+)
+def test_demos_are_made_of_the_attempt_that_the_comparison_agrees_with(final, kept):
+    attempts = [{"reasoning": label, "label": label} for label in ("a", "b", "b")]
+    world = World("multi_chain_comparison", comparison(*attempts, final={"label": final}))
+    demos = traced_demos(world.record)
+    assert sorted(demos) == sorted(kept)
+    assert {demo.outputs["label"] for demo in demos.values()} == {final}
+
+
+def test_its_fields_and_predictors_are_called_like_none_that_is_there():
+    module = {"multi_chain_comparison": {"module": {"multi_chain_comparison": {}}, "n": 2}}
+    program = build_program(spec_of(module, signature="attempts, attempts2 -> reasoning"))
+    assert list(program.predictors) == ["main", "main.compare", "main.compare2"]
+    assert program.calls() == (9, 9)
+    signature = program.predictors["main.compare2"].signature
+    assert [field.name for field in signature.inputs] == ["attempts", "attempts2", "attempts3"]
+    assert [field.name for field in signature.outputs] == ["reasoning2", "reasoning"]
+
+
+def test_assertions_hold_for_the_comparison_and_not_for_the_attempts():
+    def reply(request):
+        corrected = len(request.messages) > 2
+        return {"label": "a" if corrected else "b"}
+
+    module = {"multi_chain_comparison": {"module": "predict"}}
+    world = World(module, reply, **asserting("self.label == 'a'"))
+    assert world.outputs == {"label": "a"}
+    assert [step.reasks for step in world.record.trace] == [0, 0, 0, 1]
+
+
+def test_a_row_without_a_single_attempt_is_not_compared():
+    world = World("multi_chain_comparison", lambda _: MALFORMED, run={"format_retries": 0})
+    assert world.record.failure.kind == "parse"
+    assert len(world.asked) == 3
+
+
+# refine
+
+
+@pytest.mark.parametrize(
+    ("answers", "winner", "asked"),
+    [
+        (["az", "b", "c"], "az", 1),
+        (["b", "az", "c"], "az", 2),
+        (["b", "a", "z"], "a", 3),
+        (["b", "c", "d"], "b", 3),
+        (["a", MALFORMED, "b"], "a", 3),
+    ],
+)
+def test_tries_go_on_until_one_is_good_enough_and_the_best_wins(answers, winner, asked):
+    keys = asserting(STARTS, ENDS, suggest=True) | {"run": {"format_retries": 0}}
+    world = World("refine", labels(*answers), **keys)
+    assert (world.outputs, len(world.asked)) == ({"label": winner}, asked)
+
+
+@pytest.mark.parametrize("format_", ["chat", "json"])
+def test_the_next_try_is_told_what_was_wrong_with_the_last(format_):
+    reply = labels("x", MALFORMED, "az")
+    world = World("refine", reply, format=format_, run={"format_retries": 0}, **asserting(STARTS, ENDS))
+    first, second, third = world.prompts()
+    assert "advice" not in first
+    assert 'An earlier try answered {"label":"x"}' in second
+    assert f"- must: {STARTS}\n- must: {ENDS}" in second
+    assert "An earlier try gave no answer that could be used" in third
+    assert second.index("[[ ## text ## ]]") < second.index("[[ ## advice ## ]]") < second.index("Answer with")
+    assert {request.messages[0] for request in world.asked} == {world.asked[0].messages[0]}
+
+
+def test_advice_reaches_the_model_through_a_template_that_does_not_name_it():
+    template = {"template": {"text": "Label {{ text }} as a JSON object."}}
+    world = World("refine", labels("x", "az"), format=template, **asserting(STARTS))
+    assert world.outputs == {"label": "az"}
+    assert world.prompts()[0].endswith("Label row 0 as a JSON object.")
+    assert world.prompts()[1].startswith("Label row 0 as a JSON object.\n\nAn earlier try answered")
+
+
+def test_no_demo_shows_advice():
+    world = World("refine", labels("x", "az"), **asserting(STARTS))
+    assert traced_demos(world.record)["main"].inputs == {"text": "row 0"}
+
+
+def test_a_field_that_is_called_advice_keeps_its_name():
+    world = World("refine", lambda r: {"advice": ["x", "az"][r.rollout]}, signature="text -> advice",
+                  **asserting("self.advice == 'az'"))  # fmt: skip
+    assert "[[ ## advice2 ## ]]" in world.prompts()[1]
+    assert world.outputs == {"advice": "az"}
+
+
 # in each other
 
 
@@ -402,6 +528,12 @@ def findings_of(module, **keys):
         ({"majority": {"module": {"majority": {"modul": "predict"}}}}, "modul"),
         ({"majority": {"field": "queue"}}, "there is no output `queue` to vote on, only label"),
         ({"majority": {"module": {"majority": {"field": "queue"}}}}, "there is no output `queue`"),
+        ("best_of_n", "best_of_n needs assert:"),
+        ({"majority": {"module": "best_of_n"}}, "best_of_n needs assert:"),
+        ({"best_of_n": {"threshold": 1.5}}, "at most 1"),
+        ({"best_of_n": {"wave": 0}}, "at least 1"),
+        ("refine", "refine needs assert:"),
+        ({"multi_chain_comparison": {"module": {"refine": {"n": 2}}}}, "refine needs assert:"),
     ],
 )
 def test_what_cannot_work_is_said_with_its_place(module, said):
@@ -415,6 +547,12 @@ def test_what_cannot_work_is_said_with_its_place(module, said):
 REPLAYED = {
     "majority": {"majority": {"module": "predict", "n": 3}},
     "majority of majorities": {"majority": {"n": 2, "module": {"majority": {"n": 2}}}},
+    "best_of_n": {"best_of_n": {"module": "predict", "n": 3}},
+    "best_of_n in waves": {"best_of_n": {"module": "chain_of_thought", "n": 5, "wave": 2}},
+    "multi_chain_comparison": "multi_chain_comparison",
+    "refine": {"refine": {"module": "chain_of_thought"}},
+    "refine of comparisons": {"refine": {"n": 2, "module": {"multi_chain_comparison": {"n": 2}}}},
+    "best_of_n of refine": {"best_of_n": {"n": 2, "wave": 2, "module": {"refine": {"n": 2}}}},
 }
 
 
@@ -444,6 +582,26 @@ def test_results_are_the_same_bytes_with_any_workers_and_on_replay(name, calls, 
         result(tmp_path / "killed", 8, die_after=asked // 2)
     assert result(tmp_path / "killed", 64)[:2] == (first, spent)
     assert calls is None or spent.calls <= calls
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(sorted(REPLAYED)),
+    tokens=st.integers(1_000, 400_000),
+    chatter=st.integers(0, 4_000),
+    workers=st.sampled_from([1, 8]),
+)
+def test_a_limit_on_tokens_holds_where_replies_are_shown_to_the_model_again(name, tokens, chatter, workers):
+    """A model that uses all that it may, and is charged one token a byte."""
+
+    def reply(request):
+        said = written({"reasoning": "x" * chatter, "label": [BAD, GOOD][request.key()[0] % 2]})
+        sent = sum(len(message.content.encode()) for message in request.messages)
+        return text(said, tokens_in=sent, tokens_out=min(len(said), request.params["max_tokens"]))
+
+    keys = asserting("self.label == 'good'", suggest=True)
+    world = World(REPLAYED[name], reply, rows=4, budget=Budget(tokens=tokens), workers=workers, **keys)
+    assert world.spent.tokens <= tokens
 
 
 @pytest.mark.parametrize("name", REPLAYED)

@@ -857,6 +857,27 @@ def test_what_a_spec_has_to_have(text, expected):
     assert set(messages(text)) == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "message", "hint"),
+    [
+        ("models: {task: a/b}", 'the key "version" is missing', "add version: 1"),
+        (
+            "version: 1\nmodels: {tsk: a/b}",
+            'no model is called "task": nothing runs the program',
+            'did you mean "task" where it says "tsk"?',
+        ),
+        (
+            "version: 1\nmodels: {judge: a/b}",
+            'no model is called "task": nothing runs the program',
+            "add models: {task: openai/gpt-4.1-mini}, or embedded/icl to try promptc without one",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_once_and_no_more(written, message, hint):
+    (finding,) = findings_of(f'{written}\nsignature: "a -> b"\n')
+    assert (finding.message, finding.hint) == (message, hint)
+
+
 def test_a_spec_file_that_cannot_be_read_is_wrong_usage(tmp_path):
     with pytest.raises(UsageError):
         load_file(tmp_path / "none.yaml")

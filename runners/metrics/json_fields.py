@@ -270,6 +270,14 @@ def _in_schema(schema: Mapping[str, Any], path: str) -> bool:
     return _in_schema(schema["properties"][key], path[len(key) :].lstrip(".") or ".")
 
 
+def known_paths(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths that values of a JSON Schema have, as `fields` names them, from the top down."""
+    while schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
+        schema = schema["items"]
+    below = [(key, known_paths(inner)) for key, inner in schema.get("properties", {}).items()]
+    return (*(key for key, _ in below), *(_joined(key, path) for key, paths in below for path in paths))
+
+
 def _reported(wrong: list[str], paths: int) -> str:
     if not wrong:
         return f"all {paths} fields are right" if paths != 1 else "the field is right"

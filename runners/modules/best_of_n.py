@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from promptc.runners.modules.inner import Inner, build_inner, unfit
-from promptc.runners.modules.protocol import Call, Module
+from promptc.runners.modules.protocol import Call, Module, shown_replies
 from promptc.runners.modules.sampling import Run, accepted, sampled
 from promptc.spec.fields import Signature
 
@@ -67,6 +67,10 @@ class BestOfN(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Those of the inner module, for one wave at least and for all runs at most."""
         low, high = self.inner.calls()
         return low * min(self.wave, self.n), high * self.n
+
+    def shown(self) -> int:
+        """Those that the inner module shows."""
+        return shown_replies(self.inner)
 
     async def run(self, call: Call, signature: Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of the best run. Raises RowFailed."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from promptc.runners.modules.inner import Inner, build_inner, unfit
-from promptc.runners.modules.protocol import Call, Module
+from promptc.runners.modules.protocol import Call, Module, shown_replies
 from promptc.runners.modules.sampling import Run, sampled, without_failures
 from promptc.spec.fields import Signature
 
@@ -24,7 +24,7 @@ SHOWN_CHARACTERS = 60
 class Majority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Run a module several times and take the most common answer (self-consistency); on a tie, the one given first.
 
-    The runs differ by their samples, so the model needs a temperature above 0. Values are compared as JSON, texts
+    The runs are different samples of the model, the first one its plain reply. Values are compared as JSON, texts
     without regard to case and outer space; the outputs are those of the first run with the winning value. A run that
     fails has no vote.
     """
@@ -62,6 +62,10 @@ class Majority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Those of the inner module, once per run."""
         low, high = self.inner.calls()
         return low * self.n, high * self.n
+
+    def shown(self) -> int:
+        """Those that the inner module shows."""
+        return shown_replies(self.inner)
 
     async def run(self, call: Call, signature: Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of the first run that gave the most common answer. Raises the first failure if all fail."""

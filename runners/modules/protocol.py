@@ -75,6 +75,20 @@ class Choosy(Protocol):
         ...
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """A module some of whose calls show the model what earlier calls of the row said."""
+
+    def shown(self) -> int:
+        """How many earlier replies one call shows at most; a budget's worst case counts them."""
+        ...
+
+
+def shown_replies(module: Module) -> int:
+    """How many earlier replies of the row one call of the module shows at most."""
+    return module.shown() if isinstance(module, Showing) else 0
+
+
 def free_name(wanted: str, taken: Iterable[str]) -> str:
     """The wanted name, or with the first number from 2 on under which nothing goes yet."""
     names = set(taken)

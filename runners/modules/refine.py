@@ -14,7 +14,7 @@ import msgspec
 
 from promptc.runners.modules.best_of_n import Threshold
 from promptc.runners.modules.inner import Inner, build_inner, unfit
-from promptc.runners.modules.protocol import Call, Module
+from promptc.runners.modules.protocol import Call, Module, shown_replies
 from promptc.runners.modules.sampling import Run, accepted, sampled
 from promptc.spec.fields import Signature
 
@@ -52,6 +52,10 @@ class Refine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Those of the inner module, for one try at least and for all at most."""
         low, high = self.inner.calls()
         return low, high * self.n
+
+    def shown(self) -> int:
+        """Those that the inner module shows, and the last try in the advice."""
+        return shown_replies(self.inner) + 1
 
     async def run(self, call: Call, signature: Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of the best try. Raises RowFailed."""

@@ -7,4 +7,6 @@ MODULES: dict[str, str] = {
     "chain_of_thought": "promptc.runners.modules.chain_of_thought:ChainOfThought",
     "majority": "promptc.runners.modules.majority:Majority",
     "best_of_n": "promptc.runners.modules.best_of_n:BestOfN",
+    "multi_chain_comparison": "promptc.runners.modules.multi_chain_comparison:MultiChainComparison",
+    "refine": "promptc.runners.modules.refine:Refine",
 }
