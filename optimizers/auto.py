@@ -10,7 +10,7 @@ from promptc.optimizers.practice import Practice
 from promptc.optimizers.proposal import Ask, problem_of
 from promptc.optimizers.proposing import LONGEST_INSTRUCTION, Proposer, open_predictors, sample_of
 from promptc.optimizers.protocol import Plan, Sizes
-from promptc.optimizers.race import Entry, Look, Race, distinct, entry_of, mean
+from promptc.optimizers.race import Entry, Look, Race, better, distinct, entry_of, mean
 from promptc.optimizers.reflecting import Lesson, Reader
 from promptc.optimizers.search import Search
 from promptc.runners.candidate import Candidate
@@ -20,7 +20,7 @@ MANY = 100_000
 DEBUG = os.environ.get("AUTO_DEBUG")
 def say(*a):
     if DEBUG: print("   ", *a)
-K_ = dict(minrows=10, rowsper=80, maxrounds=8, devshare=6, credit=1, splits=3, patience=4, propshare=8, z=0.6, about=0.4, len=500, slen=0.1, sself=0.1, m0=0.01, model=1, s0=0.08)
+K_ = dict(minrows=10, rowsper=80, maxrounds=8, devshare=6, credit=1, splits=3, patience=4, propshare=8, z=0.6, ruled=0.15, len=500, slen=0.1, sself=0.1, m0=0.01, model=1, s0=0.08)
 for kv in os.environ.get("AUTO_K","").split(","):
     if kv: k,v=kv.split("="); K_[k]=float(v)
 
@@ -54,7 +54,8 @@ class _Search:
         self.candidates = {search.start.digest(): search.start}
         self.past = [self.incumbent]
         self.grounding = Grounding(self.demos.rows)
-        self.failed_merge = False
+        self.fails = 0
+        self.base = self.incumbent
 
     # ---- budget
     def left(self): return self.search.affordable_rows(MANY) - self.keep
@@ -139,12 +140,12 @@ class _Search:
 
     async def one_round(self, K, q):
         s, inc = self.search, self.incumbent
-        if self.failed_merge and any(self.pool.values()):
-            await self.sift(q)
+        if self.fails == 2 and self.units(self.base.candidate):
+            self.fails = 0 if await self.sift(q) else 3
             return
         fresh, rewrites = await self.ask(K)
         room = max(2, min(14, int(q / K_["minrows"]) - 2))
-        entries = self.arms(fresh, rewrites, room)
+        full, entries = self.arms(fresh, rewrites, room)
         A = len(entries) + 1
         n1 = max(4, q // (A + 2))
         rows = self.rows(2 * n1)
@@ -158,13 +159,23 @@ class _Search:
         self.cursor += len(rows)
         say(f"round {self.round} n1 {n1} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
         before = self.incumbent
-        self.accept(self.choose(distinct([*r.order, inc]), self.worths()) if K_["model"] else r.winner)
-        self.failed_merge = before is self.incumbent
+        w = self.worths()
+        self.accept(self.choose(distinct([*r.order, inc]), w) if K_["model"] else r.winner)
+        # where proposals go on from
         for n in self.names:
             self.pool[n] += [Edit(added=e.added) for e in fresh[n]]
+        win = self.incumbent
+        texts = lambda c: [c.predictors[n].instructions for n in self.names]
+        self.base = win
+        if full is not None and texts(full.candidate) != texts(win.candidate):
+            same = [e for e in [*entries, screened] if e is not None and texts(e.candidate) == texts(full.candidate)]
+            ok = [e for e in same if better(self.practice.scores(win.candidate, rows), self.practice.scores(e.candidate, rows)) > K_["ruled"]]
+            if ok: self.base = self.choose(ok, w)
+        self.fails = 0 if before is not self.incumbent else self.fails + 1
 
     async def sift(self, q):
         inc = self.incumbent.candidate
+        before = self.incumbent
         w = self.worths(); bad = {n: self.bad(n, w) for n in self.names}
         none = {n: [] for n in self.names}
         full = self.merge(inc, none, bad)
@@ -188,7 +199,8 @@ class _Search:
         self.cursor += n
         say(f"round {self.round} sift n {n} ->", [(e.origin, round(m, 2), e.characters) for e, m in zip(r.order, r.means)])
         self.accept(self.choose(distinct([*r.order, self.incumbent]), self.worths()) if K_["model"] else r.winner)
-        self.failed_merge = False
+        if self.incumbent is not before: self.base = self.incumbent
+        return self.incumbent is not before
 
     def units(self, full):
         return [(n, k) for n in self.names for k in lines_of(full.predictors[n].instructions) if k not in lines_of(self.search.start.predictors[n].instructions)]
@@ -234,7 +246,7 @@ class _Search:
 
     # ---- proposals
     async def ask(self, K):
-        inc = self.incumbent
+        inc = self.base
         lessons = [Lesson(r, self.practice.record(inc.candidate, r.example)) for r in self.demos.rows]
         say(f"round {self.round}: {inc.origin} {inc.characters}c run {sum(l.record is not None for l in lessons)} failed {sum(l.failed for l in lessons)}")
         fresh = {n: [] for n in self.names}; rewrites = []
@@ -263,32 +275,31 @@ class _Search:
 
     def merge(self, c, fresh, unwanted, names=None):
         for n in names or self.names:
-            base = self.incumbent.candidate.predictors[n].instructions
+            base = self.base.candidate.predictors[n].instructions
             t = merged(base, fresh[n], earlier=self.pool[n], unwanted=unwanted.get(n, frozenset()), topic_of=self.topic)
             if t and len(t) <= LONGEST_INSTRUCTION: c = self.with_text(c, n, t)
         return c
 
     def arms(self, fresh, rewrites, room):
-        inc = self.incumbent.candidate
+        inc, base = self.incumbent.candidate, self.base.candidate
         w = self.worths()
         bad = {n: self.bad(n, w) for n in self.names}
         R = f"round {self.round}: "
-        full = self.merge(inc, fresh, bad)
+        full = self.merge(inc, fresh, bad)   # merged text with the incumbent's demos
         out = []
         has = full.digest() != inc.digest()
-        if has: out.append(self.enter(full, R + "merge"))
         md = self.auto.max_demos
+        if has: out.append(self.enter(full, R + "merge"))
+        if self.demos.count(inc) and has: out.append(self.enter(self.demos.without(full), R + "merge, no demos"))
         if len(self.names) > 1 and has:
             for n in self.names: out.append(self.enter(self.merge(inc, fresh, bad, [n]), R + f"merge {n}"))
-        if md and has: out.append(self.enter(self.demos.covering(full, md) if not self.demos.count(inc) else self.redemo(full, inc), R + "merge+demos"))
-        if self.demos.count(inc) and has: out.append(self.enter(self.demos.without(full), R + "merge, no demos"))
+        if md and has: out.append(self.enter(self.demos.covering(full, md) if not self.demos.count(inc) else self.redemo(full, base), R + "merge+demos"))
         if md: out.append(self.enter(self.demos.covering(inc, md), R + "demos"))
-        if room >= 8 and has: out += self.halves(inc, fresh, bad, (room - 5) // 2)
         singles = rewrites
         if self.demos.count(inc): out.append(self.enter(self.demos.without(inc), R + "no demos"))
         if md >= 4: out.append(self.enter(self.demos.covering(inc, md // 4), R + "few demos"))
-        out = out[:3] + singles[:1] + out[3:] + singles[1:]
-        return [e for e in distinct(out) if e.candidate.digest() != inc.digest()][:room]
+        out = out[:4] + singles[:1] + out[4:] + singles[1:]
+        return (out[0] if has else None), [e for e in distinct(out) if e.candidate.digest() != inc.digest()][:room]
 
     def redemo(self, full, inc):
         # demos for what the incumbent fails
