@@ -28,7 +28,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class RowFailed(Exception):
-    """Ends the work on one row. Caught where the row's record is written, and nowhere else."""
+    """Ends the work on one row. Caught where the row's record is written, and by modules that try again."""
 
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)

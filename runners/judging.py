@@ -121,7 +121,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
                 applied.case(row, prediction), services.for_model(applied.use.model)
             )
         except ExpressionError as error:
-            raise RowFailed("metric", f"{applied.use.name}: `when` cannot be decided: {error.message}") from error
+            raise RowFailed(
+                "metric", f"{applied.use.name}: `when` cannot be decided: {error.message}"
+            ) from error
         except ValueError as error:
             raise RowFailed("metric", f"{applied.use.name}: the gold cannot be used: {error}") from error
 
