@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+
 from promptc.cli.conduct import REPORT_DETAILS
 from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.files import picture

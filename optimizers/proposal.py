@@ -1,7 +1,7 @@
 """Asks a model for instructions, grounded in what the task is, what went wrong, and what was tried.
 
 Rows are shown as data behind a marker that no row can hold. A proposal that breaks its contract is rejected and
-counted: it must keep the sentences under `keep:` and the placeholders of the current text, stay within the length limit,
+counted: it must keep the sentences under `keep:` and the placeholders of the current text, stay within the length limit
 and not copy rows (the peer's known fault): no eight consecutive words of a row's input, no row's input together with
 its answer.
 """

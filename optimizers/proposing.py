@@ -178,7 +178,9 @@ _UNBOUNDED = Amount(float("inf"), float("inf"), float("inf"))
 def _digest(asks: Sequence[Ask]) -> str:
     whole = hashlib.blake2b(digest_size=8)
     for ask in asks:
-        whole.update(repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history, ask.rules)).encode())
+        whole.update(
+            repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history, ask.rules)).encode()
+        )
         for one in ask.examples:
             whole.update(f"{one.row.id}\t{one.feedback}\n".encode())
     return whole.hexdigest()

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from loopback import serving
+
 from promptc.cli.loading import load
 from promptc.spec.model import Spec
 
-from loopback import serving
-
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- test: (?P<test>[^>]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.M | re.S)
+BLOCK = re.compile(
+    r"(?:<!-- test: (?P<test>[^>]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.M | re.S
+)
 
 
 def blocks(path: Path) -> list[tuple[str, str, str]]:
@@ -109,7 +111,9 @@ def test_a_model_snippet_works_against_a_server_that_speaks_chat_completions(tmp
     )
     shutil.copy(ROOT / "samples/triage/tickets.jsonl", tmp_path / "tickets.jsonl")
     with serving(reply="[[ ## queue ## ]]\nbilling\n\n[[ ## completed ## ]]") as server:
-        local = snippet.replace("http://localhost:8000", server.url).replace("http://localhost:11434", server.url)
+        local = snippet.replace("http://localhost:8000", server.url).replace(
+            "http://localhost:11434", server.url
+        )
         text = re.sub(r"^models: .*\n", lambda _: local, readme_spec(), flags=re.M)
         (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
         done = run_shell("promptc eval --limit 12 --json", tmp_path)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted import KilledError, ScriptedModels, ask, text
+
 from promptc.runners.effects import Effects
 from promptc.runners.journal import Journal
 from promptc.runners.ledger import Amount, Ledger
@@ -15,8 +17,6 @@ from promptc.runners.models.request import CallFailed, Completion, Request
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.errors import Interrupted, PromptcError, RunError
 from promptc.spec.model import Budget, RoleBudget
-
-from scripted import KilledError, ScriptedModels, ask, text
 
 
 def echo(request: Request) -> Completion:
@@ -222,7 +222,7 @@ def test_first_calls_come_before_reasks_when_the_budget_is_short():
     async def scenario():
         models = ScriptedModels(echo, shuffle=3)
         effects = open_effects(models, budget=Budget(calls=11))
-        return await run_rows(effects, ROWS[:10], {row: 2 for row in ROWS[:10]})
+        return await run_rows(effects, ROWS[:10], dict.fromkeys(ROWS[:10], 2))
 
     results = run(scenario())
     assert results[0] == "reply to row0 1 (denied)"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from promptc.cli.main import COMMANDS, promptc
 
 GOLDEN = Path(__file__).parent / "golden" / "help"
@@ -25,7 +26,9 @@ def test_help_says_what_it_said(command):
     path = GOLDEN / f"{command or 'promptc'}.txt"
     if UPDATE:
         path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8"), "run UPDATE_GOLDEN=1 pytest tests/test_help.py and read the change"
+    assert text == path.read_text(encoding="utf-8"), (
+        "run UPDATE_GOLDEN=1 pytest tests/test_help.py and read the change"
+    )
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "cache"])

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from rapidfuzz import fuzz
+
 from promptc.runners.metrics.registry import build, split
 from promptc.runners.models.transports.script import Rule, read_script
-from rapidfuzz import fuzz
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 
