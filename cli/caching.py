@@ -15,6 +15,7 @@ from promptc.cli.loading import Loaded
 from promptc.cli.quantities import size_text, time_text
 from promptc.cli.reports.figures import counted
 from promptc.cli.untrusted import excerpt, one_line, visible
+from promptc.runners.asking import Speaker
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.effects import Effects
@@ -25,7 +26,6 @@ from promptc.runners.models.cache_entries import CacheStats, Entry, Explanation
 from promptc.runners.models.request import Request
 from promptc.runners.models.secrets import Redactor
 from promptc.runners.models.stack import StackSettings, open_models
-from promptc.runners.program import Speaker
 from promptc.spec.errors import NothingSelected, SpecError, UsageError
 
 REPLY_SHOWN = 300

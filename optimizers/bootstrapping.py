@@ -14,9 +14,9 @@ import msgspec
 from promptc.optimizers.demos import labeled_demos, traced_demos, without_row
 from promptc.optimizers.labeled_few_shot import labeled_candidate
 from promptc.optimizers.search import Search
+from promptc.runners.asking import Predictor
 from promptc.runners.candidate import Candidate, Demo
 from promptc.runners.evaluate import RowRecord
-from promptc.runners.program import Predictor
 from promptc.runners.rows import Example
 
 GRADED_PASS = 0.7

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from promptc.runners.asking import Predictor
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.evaluate import RowRecord
-from promptc.runners.program import Predictor, Program, labeled_demo
+from promptc.runners.program import Program, labeled_demo
 from promptc.runners.rows import Example
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from promptc.optimizers.proposing import Proposer, open_predictors, sample_of
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
 from promptc.optimizers.stopping import NoImprovement, StopAtScore, Stopping
+from promptc.runners.asking import Predictor
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
-from promptc.runners.program import Predictor, Program
+from promptc.runners.program import Program
 
 SHOWN_CHARACTERS = 60_000
 """Characters of training rows that one request shows: what nearly every model's context holds."""

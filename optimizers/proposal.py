@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
+from promptc.runners.asking import Predictor
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.metrics.judge_prompt import marker_for
-from promptc.runners.program import Predictor
 from promptc.runners.rows import Example
 from promptc.spec.fields import Field, Signature
 

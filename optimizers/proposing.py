@@ -17,12 +17,13 @@ from promptc.optimizers.proposal import (
     proposed_text,
 )
 from promptc.optimizers.search import Search
+from promptc.runners.asking import Asked, Predictor, Speaker
 from promptc.runners.candidate import Candidate
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.chat import Chat
 from promptc.runners.ledger import Amount
 from promptc.runners.phase import Job, Lane
-from promptc.runners.program import EXPECTED_REPLY_TOKENS, Asked, Predictor, Program, Speaker
+from promptc.runners.program import EXPECTED_REPLY_TOKENS, Program
 from promptc.spec.errors import Untrusted
 
 MOST_FAILURES = 10

@@ -13,11 +13,12 @@ from typing import Literal
 import msgspec
 
 from promptc.optimizers.demos import without_row
+from promptc.runners.asking import Role
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import scaled
-from promptc.runners.program import Program, Role
+from promptc.runners.program import Program
 from promptc.runners.rows import Example
 from promptc.spec.errors import Untrusted
 

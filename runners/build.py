@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from promptc.runners.asking import Predictor
 from promptc.runners.formats.protocol import Format
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.modules.inner import unfit
 from promptc.runners.modules.protocol import Module
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.plugins import build
-from promptc.runners.program import Assertion, Predictor, Program
+from promptc.runners.program import Assertion, Program
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError
 from promptc.spec.expressions import compile_expression

@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
+from promptc.runners.asking import Role
 from promptc.runners.effects import Effects
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.judging import Judge, Judged, LaneServices
 from promptc.runners.ledger import UNLIMITED, Amount, Estimate, scaled
 from promptc.runners.phase import Job, Lane
-from promptc.runners.program import EXPECTED_REPLY_TOKENS, CompiledProgram, Prediction, Role, TraceStep
+from promptc.runners.program import EXPECTED_REPLY_TOKENS, CompiledProgram, Prediction
 from promptc.runners.rows import Example
+from promptc.runners.step_call import TraceStep
 
 BYTES_PER_CHARACTER = 4
 """UTF-8's longest character: with it a count of characters bounds a count of bytes, and so of tokens."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from promptc.runners.asking import Asked, Predictor, Speaker
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
-from promptc.runners.program import Asked, Prediction, Predictor, Speaker
+from promptc.runners.program import Prediction
 from promptc.spec.expressions import Expression, ExpressionError, compile_expression
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import MetricUse, Spec

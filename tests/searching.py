@@ -20,6 +20,7 @@ from workplace import answer
 
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search, Trial
+from promptc.runners.asking import Predictor
 from promptc.runners.build import build_program
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator
@@ -28,7 +29,7 @@ from promptc.runners.judging import build_judge
 from promptc.runners.ledger import Ledger
 from promptc.runners.models.request import CallFailed, Completion, Request
 from promptc.runners.modules.protocol import Call
-from promptc.runners.program import Predictor, Program
+from promptc.runners.program import Program
 from promptc.runners.rows import inline_rows
 from promptc.spec.fields import Field, Signature
 from promptc.spec.load import load

@@ -1,0 +1,171 @@
+"""One predictor and what it says: asked, parsed, checked, and asked again within its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from promptc.runners.candidate import PredictorTexts
+from promptc.runners.failures import RowFailed
+from promptc.runners.formats.messages import joined
+from promptc.runners.formats.protocol import Format, ParseError
+from promptc.runners.models.request import CallFailed, Completion, Message, Request
+from promptc.runners.modules.protocol import free_name
+from promptc.runners.phase import BudgetDenied, Lane
+from promptc.spec.fields import Field, Signature
+
+Role = Literal["task", "teacher"]
+Validator = Callable[[Mapping[str, Any]], "Verdict | None"]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A failed assertion: what to tell the model, how often, and whether the row fails in the end."""
+
+    message: str
+    retries: int
+    suggest: bool
+
+
+class Predictor(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in a program that calls a language model."""
+
+    name: str
+    step: str
+    suffix: str
+    signature: Signature
+    format: Format
+    model: str
+
+
+class Speaker(msgspec.Struct, frozen=True, kw_only=True):
+    """A predictor with a candidate's texts: what it says to the model, rendered once for all rows."""
+
+    predictor: Predictor
+    signature: Signature
+    prefix: tuple[Message, ...]
+    params: dict[str, Any]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One predictor call: asked, parsed, checked, and asked again within its limits."""
+
+    lane: Lane
+    speaker: Speaker
+    model: str
+    role: str
+    rollout: int
+    format_retries: int
+    advice: str = ""
+
+    async def outputs(
+        self, inputs: Mapping[str, Any], validate: Validator | None = None
+    ) -> tuple[dict[str, Any], int, list[str]]:
+        """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
+        format_, signature = self.speaker.predictor.format, self.speaker.signature
+        messages = joined(self.speaker.prefix, self._row(inputs))
+        parse_failures, reasks, notes = 0, 0, list[str]()
+        failed: RowFailed | None = None
+        accepted: dict[str, Any] | None = None
+        while True:
+            completion = await self._complete(messages, reasks > 0, failed, accepted)
+            if completion is None:
+                break
+            try:
+                values = format_.parse(signature, completion)
+            except ParseError as error:
+                failed = _unreadable(completion, error)
+                parse_failures += 1
+                if parse_failures > self.format_retries or failed.failure.kind != "parse":
+                    break
+                correction = format_.reask(signature, error)
+            else:
+                verdict = validate(values) if validate else None
+                if verdict is None:
+                    return values, reasks, notes
+                notes.append(verdict.message)
+                accepted = values if verdict.suggest else None
+                failed = RowFailed("constraint", verdict.message)
+                if len(notes) > verdict.retries:
+                    break
+                correction = (
+                    f"Your answer was read, but a check failed: {verdict.message}\nAnswer again in full."
+                )
+            reasks += 1
+            messages = (*messages, Message("assistant", completion.text), Message("user", correction))
+        if accepted is not None:
+            return accepted, reasks, notes
+        assert failed is not None
+        raise failed
+
+    def _row(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The row's messages; advice is one input more, and without any the prompt is the plain one."""
+        format_, signature = self.speaker.predictor.format, self.speaker.signature
+        plain = format_.row(signature, inputs)
+        if not self.advice:
+            return plain
+        name = free_name("advice", (field.name for field in (*signature.inputs, *signature.outputs)))
+        more = msgspec.structs.replace(signature, inputs=(*signature.inputs, Field(name=name)))
+        advised = format_.row(more, {**inputs, name: self.advice})
+        # A template of the user's own shows only the fields that it names.
+        return advised if advised != plain else (*plain, Message("user", f"\n\n{self.advice}"))
+
+    async def _complete(
+        self,
+        messages: tuple[Message, ...],
+        reask: bool,
+        failed: RowFailed | None,
+        accepted: dict[str, Any] | None,
+    ) -> Completion | None:
+        """The reply; None when the budget leaves no re-ask and the row keeps what it has."""
+        request = self._request(messages)
+        try:
+            completion = await self.lane.complete(request, model=self.model, role=self.role, reask=reask)
+        except CallFailed as error:
+            raise RowFailed(error.kind, error.message) from error
+        except BudgetDenied as error:
+            if not reask:
+                raise RowFailed("budget", "the budget ended before this row was asked") from error
+            return None
+        if completion.finish_reason == "refused":
+            raise RowFailed("refused", completion.text[:200] or "the model refused to answer")
+        return completion
+
+    def _request(self, messages: tuple[Message, ...]) -> Request:
+        return self.lane.phase.effects.request(self.model, messages, self.speaker.params, self.rollout)
+
+
+def _unreadable(completion: Completion, error: ParseError) -> RowFailed:
+    if completion.finish_reason == "length":
+        return RowFailed("truncated", f"the reply was cut off at its length limit: {error}")
+    return RowFailed("parse", str(error))
+
+
+def speaker_of(predictor: Predictor, texts: PredictorTexts) -> Speaker:
+    """The predictor with a candidate's texts."""
+    signature = _described(predictor.signature, texts)
+    return Speaker(
+        predictor=predictor,
+        signature=signature,
+        prefix=predictor.format.prefix(signature, texts.demos),
+        params=predictor.format.params(signature),
+    )
+
+
+def _described(signature: Signature, texts: PredictorTexts) -> Signature:
+    """The signature with a candidate's instructions and field descriptions."""
+
+    def described(fields: Sequence[Field]) -> tuple[Field, ...]:
+        return tuple(
+            msgspec.structs.replace(f, description=texts.descriptions[f.name])
+            if f.name in texts.descriptions
+            else f
+            for f in fields
+        )
+
+    return Signature(
+        inputs=described(signature.inputs),
+        outputs=described(signature.outputs),
+        instructions=texts.instructions,
+    )

@@ -1,0 +1,173 @@
+"""What a module may do while it runs on one row of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from promptc.runners.asking import Asked, Role, Speaker, Validator, Verdict
+from promptc.runners.phase import Lane
+from promptc.spec.model import Step
+
+if TYPE_CHECKING:
+    from promptc.runners.program import CompiledProgram
+
+Outcome = TypeVar("Outcome")
+Work = Callable[[Lane], Awaitable[Outcome]]
+
+
+class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One predictor call that gave outputs, on the way to a prediction.
+
+    `kept` is False where a module ran several times and took the result of another run.
+    """
+
+    predictor: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    reasks: int = 0
+    notes: tuple[str, ...] = ()
+    kept: bool = True
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of several runs a call belongs to: per level its index and their number, outermost first.
+
+    With `checked` False no assertion makes a predictor ask again; `advice` is put to every predictor after its inputs.
+    """
+
+    path: tuple[tuple[int, int], ...] = ()
+    checked: bool = True
+    advice: str = ""
+
+
+class StepCall:
+    """What a module may do while it runs on one row of one step."""
+
+    __slots__ = ("_compiled", "_lane", "_role", "_rollout", "_sampling", "_spans", "_step", "_trace")
+
+    def __init__(
+        self,
+        compiled: CompiledProgram,
+        step: Step,
+        lane: Lane,
+        trace: list[TraceStep],
+        role: Role,
+        rollout: int,
+        *,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self._compiled = compiled
+        self._step = step
+        self._lane = lane
+        self._trace = trace
+        self._role = role
+        self._rollout = rollout
+        self._sampling = sampling or Sampling()
+        self._spans: list[range] = []
+
+    async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
+        """The outputs of one predictor, asked again with the exact error where the reply does not hold them."""
+        name = f"{self._step.name}.{predictor}" if predictor else self._step.name
+        speaker = self._compiled.speakers[name]
+        role_model = "teacher" if self._role == "teacher" else "task"
+        model = role_model if speaker.predictor.model == "task" else speaker.predictor.model
+        asked = Asked(
+            lane=self._lane,
+            speaker=speaker,
+            model=model,
+            role=self._role,
+            rollout=self._numbered(rollout),
+            format_retries=self._compiled.program.spec.run.format_retries,
+            advice=self._sampling.advice,
+        )
+        outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
+        self._trace.append(
+            TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, reasks=reasks, notes=tuple(notes))
+        )
+        return outputs
+
+    async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
+        """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""
+        traces: list[list[TraceStep]] = [[] for _ in works]
+
+        def on_lane(work: Callable[[StepCall], Awaitable[Outcome]], trace: list[TraceStep]) -> Work[Outcome]:
+            def begin(lane: Lane) -> Awaitable[Outcome]:
+                return work(self._with(lane, trace, self._sampling))
+
+            return begin
+
+        try:
+            return await self._lane.together([on_lane(w, t) for w, t in zip(works, traces, strict=True)])
+        finally:
+            for trace in traces:
+                self._spans.append(range(len(self._trace), len(self._trace) + len(trace)))
+                self._trace.extend(trace)
+
+    def sample(self, index: int, of: int, *, checked: bool = True, advice: str = "") -> StepCall:
+        """This call for one of several runs: rollouts of its own, assertions or none, and what to do better."""
+        sampling = Sampling(
+            path=(*self._sampling.path, (index, of)),
+            checked=self._sampling.checked and checked,
+            advice="\n".join(text for text in (self._sampling.advice, advice) if text),
+        )
+        return self._with(self._lane, self._trace, sampling)
+
+    def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Per assertion of the step what is wrong with the outputs, "" where it holds."""
+        scope = {"args": dict(inputs), "self": {**self.last_reply(), **outputs}, "inputs": dict(inputs)}
+        assertions = self._compiled.program.checks.get(self._step.name, ())
+        return tuple(assertion.problem(scope) for assertion in assertions)
+
+    def required(self) -> tuple[bool, ...]:
+        """Per assertion of the step whether a row must not end without it: True for all but suggestions."""
+        return tuple(not check.suggest for check in self._step.checks)
+
+    def last_reply(self) -> dict[str, Any]:
+        """All outputs of the last predictor call, those too that a module leaves in the trace."""
+        return self._trace[-1].outputs if self._trace else {}
+
+    def take(self, work: int | None, note: str) -> None:
+        """Put the calls of the taken work after those of the others, which count as not kept; note why."""
+        taken = self._spans[work] if work is not None else range(0)
+        lost = {place for span in self._spans if span != taken for place in span}
+        end = self._spans[-1].stop
+        before = [
+            msgspec.structs.replace(step, kept=False) if place in lost else step
+            for place, step in enumerate(self._trace[:end])
+            if place not in taken
+        ]
+        chosen = [self._trace[place] for place in taken]
+        settled = [*before, *chosen, *self._trace[end:]]
+        settled[-1] = msgspec.structs.replace(settled[-1], notes=(*settled[-1].notes, note))
+        self._trace[:] = settled
+        self._spans.clear()
+
+    def _with(self, lane: Lane, trace: list[TraceStep], sampling: Sampling) -> StepCall:
+        return StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout, sampling=sampling)
+
+    def _numbered(self, rollout: int) -> int:
+        """One number for the sample at every level: equal only for the same run of the same runs, 0 for all firsts."""
+        for index, of in reversed(self._sampling.path):
+            rollout = rollout * of + index
+        _, most = self._compiled.program.modules[self._step.name].calls()
+        return self._rollout * most + rollout
+
+    def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
+        checks = self._compiled.program.checks.get(self._step.name, ())
+        names = {field.name for field in speaker.signature.outputs}
+        whole = names.issuperset(field.name for field in self._step.signature.outputs)
+        if not checks or not whole or not self._sampling.checked:
+            return None
+
+        def validate(outputs: Mapping[str, Any]) -> Verdict | None:
+            scope = {"args": dict(inputs), "self": dict(outputs), "inputs": dict(inputs)}
+            for assertion in checks:
+                problem = assertion.problem(scope)
+                if problem:
+                    return Verdict(problem, assertion.check.retries, assertion.check.suggest)
+            return None
+
+        return validate
