@@ -184,7 +184,6 @@ async def open_session(
 ) -> AsyncIterator[tuple[Session, ModelStack]]:
     """Everything that the run works with; closed in the reverse order, also when it fails."""
     spec = prepared.spec
-    missing = Missing()
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(
             directory.journal_path if spec.run.journal == "file" else None,
@@ -194,18 +193,15 @@ async def open_session(
         stack.callback(journal.close)
         if choices.retry_failed:
             journal.drop_failures()
+        missing, digests = Missing(), hook_digests(prepared)
         models = open_stack(spec, choices, environment, terminal, stack, missing)
-        digests = hook_digests(prepared)
-        hooks = (
-            await stack.enter_async_context(HookPool(spec.base, environment=environment)) if digests else None
-        )
-        concurrency = choices.jobs or spec.run.concurrency
+        pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
             journal,
             Ledger(budget),
             models,
-            hooks,
-            concurrency=concurrency,
+            await stack.enter_async_context(pool) if pool is not None else None,
+            concurrency=choices.jobs or spec.run.concurrency,
             minutes=budget.minutes,
             clock=clock,
             version=version,
@@ -215,12 +211,7 @@ async def open_session(
         )
         effects.on_stop = models.stop
         stack.push_async_callback(effects.drain)
-        progress = LiveProgress(
-            terminal,
-            spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
-            waiting_for=lambda: models.waiting_for,
-        )
-        stack.callback(progress.close)
+        progress = _shown_progress(terminal, effects, models, stack)
         with _signals(effects, progress):
             yield (
                 Session(
@@ -237,6 +228,18 @@ async def open_session(
                 ),
                 models,
             )
+
+
+def _shown_progress(
+    terminal: Terminal, effects: Effects, models: ModelStack, stack: contextlib.AsyncExitStack
+) -> LiveProgress:
+    progress = LiveProgress(
+        terminal,
+        spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
+        waiting_for=lambda: models.waiting_for,
+    )
+    stack.callback(progress.close)
+    return progress
 
 
 @contextlib.asynccontextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from promptc.cli.opening import Prepared
@@ -202,9 +200,3 @@ def _check_prices(spec: Spec, forecast: Forecast) -> list[Diagnostic]:
         for path, limit in walls.items()
         if limit is not None and forecast.usd is None
     ]
-
-
-def forecast_tree(forecast: Forecast) -> dict[str, Any]:
-    """The forecast as plain data for --json."""
-    tree: dict[str, Any] = msgspec.to_builtins(forecast)
-    return tree

@@ -26,19 +26,3 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Something worth a line: a retry storm, a reservation, a warning."""
         ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def phase(self, label: str, rows: int | None) -> None:
-        """Nothing."""
-
-    def row(self, record: RowRecord) -> None:
-        """Nothing."""
-
-    def trial(self, number: int, origin: str, score: float | None, best: float | None) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
