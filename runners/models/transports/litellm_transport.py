@@ -187,7 +187,9 @@ class LitellmTransport:
         if isinstance(error, raised.ContentPolicyViolationError | raised.RejectedRequestError):
             return CallFailed(f"{model}: {said.message}", kind="refused", status=status)
         if isinstance(error, raised.AuthenticationError) or _NO_KEY.search(said.message):
-            return CallFailed(f"{model}: {said.message}", fatal=True, status=401, hint=self._who.key_hint)
+            # Without a key the provider's library speaks of its own arguments, which no user of a spec has.
+            text = "there is no key" if self._who.key_hint.startswith("set ") else said.message
+            return CallFailed(f"{model}: {text}", fatal=True, status=401, hint=self._who.key_hint)
         if (unreachable := self._unreachable(error)) is not None:
             return unreachable
         if isinstance(error, raised.BadRequestError) and "LLM Provider NOT provided" in said.message:
