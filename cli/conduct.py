@@ -184,7 +184,7 @@ def _write(
 
 
 def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
-    """The verdict of a finished run; gates may have changed since, so they are held anew. Nothing is paid now."""
+    """The verdict of a finished run; gates may have changed since, so they are held anew."""
     timing = stored_timing(directory)
     summary = judged(
         stored_summary(directory), timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
@@ -195,7 +195,7 @@ def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
     for name, content in write_reports(details).items():
         directory.write(name, content)
     terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
-    _show(summary, msgspec.structs.replace(details, timing=None), wishes, terminal)
+    _show(summary, details, wishes, terminal)
     return summary.exit_code
 
 
