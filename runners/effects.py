@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -188,15 +188,39 @@ class Effects:
             raise RowFailed("hook", f"{reference} was not allowed to run")
         digest = self._hook_digests.get(reference, "")
         key = _key("hook", reference, digest, payload)
+        return await self._recorded(
+            phase, key, "hook", ("hook", "hook_failure"), lambda: hooks.call(reference, payload)
+        )
+
+    async def outside(
+        self, phase: Phase[Any], role: str, parts: Sequence[Any], work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """The result of anything else outside (a tool, a remote retriever), recorded like a reply.
+
+        `parts` is JSON data that holds everything that can change the result; `work` brings JSON data and raises
+        RowFailed, which is recorded too.
+        """
+        key = _key("outside", role, *parts)
+        return await self._recorded(phase, key, role, ("outside", "outside_failure"), work)
+
+    async def _recorded(
+        self,
+        phase: Phase[Any],
+        key: bytes,
+        role: str,
+        kinds: tuple[EffectKind, EffectKind],
+        work: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """A result that is JSON data, or the failure that came instead; `kinds` are the two in the journal."""
 
         async def ask() -> tuple[EffectKind, bytes]:
             try:
-                return "hook", msgspec.json.encode(await hooks.call(reference, payload))
+                return kinds[0], msgspec.json.encode(await work())
             except RowFailed as error:
-                return "hook_failure", msgspec.json.encode(error.failure)
+                return kinds[1], msgspec.json.encode(error.failure)
 
-        effect, _ = await self._effect(phase, key, "hook", ask)
-        if effect.kind == "hook_failure":
+        effect, _ = await self._effect(phase, key, role, ask)
+        if effect.kind == kinds[1]:
             failure = self._content(effect, Failure)
             raise RowFailed(failure.kind, failure.message)
         return self._content(effect, Any)

@@ -25,7 +25,8 @@ GROUP_COMMIT_SECONDS = 0.002
 LARGEST_GROUP = 64
 """As many effects as this are committed at once, without waiting for more."""
 
-EffectKind = Literal["model", "model_failure", "hook", "hook_failure", "clock"]
+EffectKind = Literal["model", "model_failure", "hook", "hook_failure", "outside", "outside_failure", "clock"]
+_FAILED = "kind IN ('model_failure', 'outside_failure')"
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -187,19 +188,17 @@ class Journal:
         return effect
 
     def drop_failures(self) -> int:
-        """Forget recorded provider failures, so that they are asked again; returns how many there were.
+        """Forget recorded failures of providers and of what else is outside, so that they are asked again; returns how many there were.
 
         What follows the first of them may now go another way, so from its phase on effects may be used or not.
         """
         counts: dict[int, int] = dict(
-            self._db.execute(
-                "SELECT phase, count(*) FROM effects WHERE kind = 'model_failure' GROUP BY phase"
-            )
+            self._db.execute(f"SELECT phase, count(*) FROM effects WHERE {_FAILED} GROUP BY phase")
         )
         if not counts:
             return 0
         first = min(counts)
-        self._execute("DELETE FROM effects WHERE kind = 'model_failure'")
+        self._execute(f"DELETE FROM effects WHERE {_FAILED}")
         self._execute("DELETE FROM phases WHERE number >= ?", (first,))
         self._phases = {number: phase for number, phase in self._phases.items() if number < first}
         self._unused = {phase: count for phase, count in self._unused.items() if phase < first}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -140,6 +140,10 @@ class Lane:
     async def hook(self, reference: str, payload: object) -> object:
         """The result of the user's function; raises RowFailed."""
         return await self.phase.effects.hook(self.phase, reference, payload)
+
+    async def outside(self, role: str, parts: Sequence[Any], work: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of anything else outside, recorded under all that can change it; raises RowFailed."""
+        return await self.phase.effects.outside(self.phase, role, parts, work)
 
 
 class Phase(Generic[Result]):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scripted import KilledError, ScriptedModels, ask, text
 
 from promptc.runners.effects import Effects
+from promptc.runners.failures import RowFailed
 from promptc.runners.journal import Journal
 from promptc.runners.ledger import Amount, Ledger
 from promptc.runners.models.request import CallFailed, Completion, Request
@@ -420,3 +421,42 @@ def test_reserved_amounts_are_not_admitted():
     assert ledger.largest({"task": Amount(1)}, 100) == 40
     ledger.release("test")
     assert ledger.largest({"task": Amount(1)}, 100) == 100
+
+
+async def outside_twice(path: Path | None, results: list[object]) -> list[object]:
+    """Two rows that want the same from outside; `results` is what the outside says, in order."""
+    effects = open_effects(ScriptedModels(echo), path=path)
+    got: list[object] = []
+
+    async def work() -> object:
+        result = results.pop(0)
+        if isinstance(result, RowFailed):
+            raise result
+        return result
+
+    async def job(lane: Lane) -> object:
+        try:
+            return await lane.outside("tool", ["add", {"a": 1}], work)
+        except RowFailed as error:
+            return f"{error.failure.kind}: {error.failure.message}"
+
+    await effects.phase("rows", {}).run([job, job], lambda _, result: got.append(result))
+    effects.journal.close()
+    return got
+
+
+def test_what_comes_from_outside_is_asked_once_and_replayed(tmp_path):
+    path = tmp_path / "calls.sqlite"
+    assert run(outside_twice(path, [{"sum": 3}])) == [{"sum": 3}, {"sum": 3}]
+    assert run(outside_twice(path, [])) == [{"sum": 3}, {"sum": 3}]
+
+
+def test_a_failure_outside_is_recorded_until_failures_are_dropped(tmp_path):
+    path = tmp_path / "calls.sqlite"
+    failed = ["tool: it is broken"] * 2
+    assert run(outside_twice(path, [RowFailed("tool", "it is broken")])) == failed
+    assert run(outside_twice(path, [])) == failed
+    journal = Journal(path, identity="run", version="1")
+    assert journal.drop_failures() == 1
+    journal.close()
+    assert run(outside_twice(path, [7])) == [7, 7]
