@@ -188,7 +188,7 @@ class Journal:
         return effect
 
     def drop_failures(self) -> int:
-        """Forget recorded failures of providers and of what else is outside, so that they are asked again; returns how many there were.
+        """Forget recorded failures of providers and of what else is outside: they are asked again. Returns how many.
 
         What follows the first of them may now go another way, so from its phase on effects may be used or not.
         """
