@@ -133,7 +133,7 @@ def code_findings(spec: Spec) -> list[Diagnostic]:
         Diagnostic(message=finding, position=use.position, path="")
         for use in code_of(spec)
         if use.kind == "function"
-        for finding in check_reference(spec.base, use.reference)
+        for finding in check_reference(spec.base, use.reference, use.arguments)
     ]
 
 

@@ -151,8 +151,11 @@ def identity_of(prepared: Prepared, command: str, selection: Mapping[str, Any]) 
 
 def hook_digests(prepared: Prepared) -> dict[str, str]:
     """The user's functions that a run may call, with the digest of their code."""
-    base = prepared.spec.base
-    return {u.reference: hook_digest(base, u.reference) for u in prepared.code if u.kind == "function"}
+    return _digests(prepared.spec, prepared.code)
+
+
+def _digests(spec: Spec, code: Sequence[CodeUse]) -> dict[str, str]:
+    return {u.reference: hook_digest(spec.base, u.reference) for u in code if u.kind == "function"}
 
 
 def open_directory(prepared: Prepared, command: str, identity: str, choices: Choices) -> RunDirectory:
@@ -257,8 +260,16 @@ async def open_effects(
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
         models = open_stack(spec, choices, environment, terminal, stack, Missing())
-        concurrency = choices.jobs or spec.run.concurrency
-        effects = Effects(journal, Ledger(spec.budget), models, concurrency=concurrency)
+        digests = _digests(spec, code)
+        pool = HookPool(spec.base, environment=environment) if digests else None
+        effects = Effects(
+            journal,
+            Ledger(spec.budget),
+            models,
+            await stack.enter_async_context(pool) if pool is not None else None,
+            concurrency=choices.jobs or spec.run.concurrency,
+            hook_digests=digests,
+        )
         effects.on_stop = models.stop
         stack.push_async_callback(effects.drain)
         yield effects, models

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from promptc.runners.actions import Ask, Call, Compute, Repeat, Run, Search
 from promptc.runners.asking import Predictor
+from promptc.runners.candidate import PredictorTexts
 from promptc.runners.formats.protocol import Format
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.modules.inner import unfit
 from promptc.runners.modules.protocol import Module
 from promptc.runners.modules.registry import MODULES
+from promptc.runners.pipeline import Action, Graph, Node
 from promptc.runners.plugins import build
 from promptc.runners.program import Assertion, Program
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError
-from promptc.spec.expressions import compile_expression
-from promptc.spec.model import Spec, Step
+from promptc.spec.expressions import Expression, compile_expression
+from promptc.spec.model import Loop, PythonCall, Retrieve, SetValues, Spec, Stage, Step, Subprogram
+from promptc.spec.pipeline import all_stages
+from promptc.spec.wiring import names_within, needs
 
 
 def build_program(spec: Spec) -> Program:
@@ -32,7 +41,78 @@ def build_program(spec: Spec) -> Program:
         checks={step.name: _assertions(step) for step in spec.steps if step.checks},
         inputs=spec.inputs,
         outputs=spec.outputs,
+        graph=_graph(spec.stages, modules, "") if spec.stages else None,
+        results={name: compile_expression(text) for name, text in spec.results.items()},
+        texts=_texts(spec.stages, predictors),
     )
+
+
+def _graph(stages: Sequence[Stage], modules: Mapping[str, Module], prefix: str) -> Graph:
+    """The steps with their expressions compiled. `prefix` is the name of the program that they are steps of."""
+    nodes = []
+    for stage, wanted in zip(stages, needs(stages), strict=True):
+        place = f"{prefix}.{stage.name}" if prefix else stage.name
+        nodes.append(
+            Node(
+                name=stage.name,
+                place=place,
+                action=_action(stage, place, modules, prefix),
+                inputs=_compiled(stage.inputs),
+                outputs=stage.outputs or (),
+                needs=wanted,
+                when=compile_expression(stage.when) if stage.when is not None else None,
+                foreach=compile_expression(stage.foreach) if stage.foreach is not None else None,
+                most_items=stage.most_items,
+                on_error=stage.on_error,
+                exports=names_within(stage)[1:],
+            )
+        )
+    return Graph(nodes=tuple(nodes))
+
+
+def _action(stage: Stage, place: str, modules: Mapping[str, Module], prefix: str) -> Action:
+    action = stage.action
+    if isinstance(action, Step):
+        return Ask(step=action, module=modules[action.name])
+    if isinstance(action, Retrieve):
+        where = compile_expression(action.filter) if isinstance(action.filter, str) else action.filter
+        return Search(name=place, retriever=action.retriever, k=action.k, filter=where)
+    if isinstance(action, PythonCall):
+        return Call(name=place, reference=action.reference, signature=action.signature)
+    if isinstance(action, SetValues):
+        return Compute(name=place, values=_compiled(action.values))
+    if isinstance(action, Loop):
+        until = compile_expression(action.until) if action.until is not None else None
+        return Repeat(name=place, graph=_graph(action.stages, modules, prefix), most=action.most, until=until)
+    return Run(
+        name=place,
+        graph=_graph(action.stages, modules, place),
+        inputs=action.inputs,
+        results=_compiled(action.results),
+    )
+
+
+def _compiled(texts: Mapping[str, str]) -> dict[str, Expression]:
+    return {name: compile_expression(text) for name, text in texts.items()}
+
+
+def _texts(stages: Sequence[Stage], predictors: Mapping[str, Predictor]) -> dict[str, PredictorTexts]:
+    """What the predictors of artifacts among the steps say. Raises SpecError for what does not fit them."""
+    texts = {}
+    for stage in all_stages(stages):
+        action = stage.action
+        if not isinstance(action, Subprogram):
+            continue
+        for name, tree in action.texts.items():
+            if name not in predictors:
+                finding = Diagnostic(
+                    message=f"the program has texts for {name}, and no such predictor",
+                    position=stage.position,
+                    path="pipeline",
+                )
+                raise SpecError((finding,))
+            texts[name] = msgspec.convert(tree, PredictorTexts)
+    return texts
 
 
 def _module(step: Step) -> Module:

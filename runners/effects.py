@@ -27,7 +27,7 @@ from promptc.runners.models.request import (
     Request,
     Usage,
 )
-from promptc.runners.phase import Phase
+from promptc.runners.phase import Lane, Phase
 from promptc.spec.errors import Interrupted, Untrusted
 
 Content = TypeVar("Content")
@@ -72,6 +72,19 @@ class Hooks(Protocol):
         ...
 
 
+class Retrievers(Protocol):
+    """What finds passages: `promptc.runners.retrievers`."""
+
+    async def search(
+        self, lane: Lane, name: str, queries: Sequence[str], k: int | None, where: Mapping[str, Any] | None
+    ) -> list[list[dict[str, Any]]]:
+        """Per query the hits of the retriever of that name, best first, as {id, text, score, meta}; raises RowFailed.
+
+        What is asked of another machine goes through `lane.outside`.
+        """
+        ...
+
+
 class _RecordedFailure(msgspec.Struct, frozen=True):
     """A failure of the provider as the journal keeps it: final for this run unless `--retry-failed`."""
 
@@ -93,6 +106,7 @@ class Effects:
         models: Models,
         hooks: Hooks | None = None,
         *,
+        retrievers: Retrievers | None = None,
         concurrency: int = 64,
         minutes: float | None = None,
         clock: Callable[[], float] | None = None,
@@ -105,6 +119,7 @@ class Effects:
         self.ledger = ledger
         self.models = models
         self.hooks = hooks
+        self.retrievers = retrievers
         self.concurrency = concurrency
         self.missing = missing
         self.stopping = False

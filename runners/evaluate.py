@@ -183,6 +183,8 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
 
     def _worst_row(self, arm: Arm, examples: Sequence[Example]) -> dict[str, Amount]:
         program = arm.compiled.program
+        if self.effects.ledger.counts_tokens and not program.bounded:
+            return self._unbounded(arm)
         _, high = program.calls()
         largest = 0
         if self.effects.ledger.counts_tokens:

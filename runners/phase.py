@@ -12,7 +12,7 @@ neither depends on the order in which replies arrive or on the number of workers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -115,22 +115,34 @@ class Lane:
         self._count(completion.usage.input_tokens, completion.usage.output_tokens, completion.cost)
         return completion
 
-    async def together(self, works: Sequence[Callable[[Lane], Awaitable[Strand]]]) -> list[Strand]:
+    async def together(
+        self,
+        works: Sequence[Callable[[Lane], Awaitable[Strand]]],
+        needs: Sequence[frozenset[int]] | None = None,
+    ) -> list[Strand]:
         """Do several things at once, each on a lane of its own; results in order.
 
+        `needs` holds for each the places of those that have to be done before it begins; without, all begin at once.
         All are finished, and charged, before the first error in order is raised: what a row asks must not depend on
-        which of its replies comes first.
+        which of its replies comes first. What needs one that failed is not begun.
         """
         self._steps += 1
         lanes = [Lane(self.phase, self.row, (*self._place, self._steps, n)) for n in range(len(works))]
-        strands = self.phase.strands(work(lane) for work, lane in zip(works, lanes, strict=True))
-        results = await asyncio.gather(*strands, return_exceptions=True)
+        results = await _Strands(self.phase, works, lanes, needs or [frozenset()] * len(works)).run()
         for lane in lanes:
             self._count(*lane.usage())
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return [result for result in results if not isinstance(result, BaseException)]
+        return results  # type: ignore[return-value]  # no strand is left undone unless one that it needs has failed
+
+    async def retrieve(
+        self, name: str, queries: Sequence[str], k: int | None, where: Mapping[str, Any] | None
+    ) -> list[list[dict[str, Any]]]:
+        """Per query what the retriever of that name finds, as {id, text, score, meta}; raises RowFailed."""
+        retrievers = self.phase.effects.retrievers
+        assert retrievers is not None, "a program that retrieves is opened with its retrievers"
+        return await retrievers.search(self, name, queries, k, where)
 
     def _count(self, input_tokens: int, output_tokens: int, cost: float | None) -> None:
         self._input_tokens += input_tokens
@@ -144,6 +156,69 @@ class Lane:
     async def outside(self, role: str, parts: Sequence[Any], work: Callable[[], Awaitable[Any]]) -> Any:
         """The result of anything else outside, recorded under all that can change it; raises RowFailed."""
         return await self.phase.effects.outside(self.phase, role, parts, work)
+
+
+class _Strands(Generic[Strand]):
+    """Works of one row, each begun when those that it needs are done."""
+
+    def __init__(
+        self,
+        phase: Phase[object],
+        works: Sequence[Callable[[Lane], Awaitable[Strand]]],
+        lanes: Sequence[Lane],
+        needs: Sequence[frozenset[int]],
+    ) -> None:
+        self._phase = phase
+        self._works = works
+        self._lanes = lanes
+        self._waiting = {place: set(need) for place, need in enumerate(needs)}
+        self._results: list[Strand | BaseException | None] = [None] * len(works)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> list[Strand | BaseException | None]:
+        """What each came to: a result, an error, or None where one that it needs has failed."""
+        if not self._works:
+            return []
+        first = self._ready()
+        self._phase.moving(len(first) - 1)
+        self._begin(first)
+        try:
+            await self._done
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        return self._results
+
+    def _ready(self) -> list[int]:
+        return [place for place, needs in self._waiting.items() if not needs]
+
+    def _begin(self, places: list[int]) -> None:
+        for place in places:
+            del self._waiting[place]
+            task = asyncio.create_task(self._one(place))
+            self._tasks.add(task)
+
+    async def _one(self, place: int) -> None:
+        failed = False
+        try:
+            self._results[place] = await self._works[place](self._lanes[place])
+        except BaseException as error:  # noqa: BLE001  raised by `Lane.together`, once all works have ended
+            self._results[place] = error
+            failed = True
+        following: list[int] = []
+        if not failed:
+            for needs in self._waiting.values():
+                needs.discard(place)
+            following = self._ready()
+        self._tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        self._phase.moving(len(following))
+        self._begin(following)
+        if self._tasks:
+            self._phase.resting()
+        elif not self._done.done():
+            self._done.set_result(None)
 
 
 class Phase(Generic[Result]):
@@ -237,22 +312,13 @@ class Phase(Generic[Result]):
         if not released:
             raise BudgetDenied
 
-    def strands(self, works: Iterable[Awaitable[Strand]]) -> list[Awaitable[Strand]]:
-        """Works of one row that go on at once: while one of them moves, so does the row."""
-        strands = list(works)
-        going = len(strands)
-        self._busy += max(0, going - 1)
+    def moving(self, strands: int) -> None:
+        """So many more works of one row go on at once: while one of them moves, so does the row."""
+        self._busy += strands
 
-        async def strand(work: Awaitable[Strand]) -> Strand:
-            nonlocal going
-            try:
-                return await work
-            finally:
-                going -= 1
-                if going:
-                    self._pause()
-
-        return [strand(work) for work in strands]
+    def resting(self) -> None:
+        """One of several works of a row has ended."""
+        self._pause()
 
     async def until_live(self) -> None:
         """Wait until a call that was not recorded may be paid for; raises RunError when the replay has diverged."""

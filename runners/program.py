@@ -19,6 +19,7 @@ from promptc.runners.ledger import Amount
 from promptc.runners.models.request import Message
 from promptc.runners.modules.protocol import Module, shown_replies
 from promptc.runners.phase import Lane
+from promptc.runners.pipeline import Graph, Row, results_of
 from promptc.runners.step_call import StepCall, TraceStep
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
@@ -56,7 +57,11 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of a spec with their modules and predictors built."""
+    """The steps of a spec with their modules and predictors built.
+
+    `graph` is how they are wired, and `results` the expressions of the outputs; both None where the whole program is
+    one step. `texts` holds what the predictors of artifacts among the steps say.
+    """
 
     spec: Spec
     steps: tuple[Step, ...]
@@ -65,21 +70,30 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, tuple[Assertion, ...]]
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
+    graph: Graph | None = None
+    results: dict[str, Expression] = {}
+    texts: dict[str, PredictorTexts] = {}
 
     def start(self) -> Candidate:
         """The candidate that the spec itself describes: its instructions and the demos given by hand."""
         demos = {step.name: _given_demos(step) for step in self.steps}
-        return Candidate(
-            predictors={
-                name: PredictorTexts(instructions=p.signature.instructions, demos=demos[p.step])
-                for name, p in self.predictors.items()
-            }
-        )
+        own = {
+            name: PredictorTexts(instructions=p.signature.instructions, demos=demos[p.step])
+            for name, p in self.predictors.items()
+        }
+        return Candidate(predictors={**own, **self.texts})
 
     def calls(self) -> tuple[int, int]:
         """Fewest and most predictor calls per row, without re-asks."""
+        if self.graph is not None:
+            return self.graph.calls()
         ranges = [module.calls() for module in self.modules.values()]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
+
+    @property
+    def bounded(self) -> bool:
+        """False where a prompt may show what other steps gave: nobody knows beforehand how long that is."""
+        return self.graph is None
 
     def most_shown(self) -> int:
         """How many earlier replies of a row one predictor call may show at most, without its own re-asks."""
@@ -131,12 +145,17 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Prediction:
         """The prediction for one row. Raises RowFailed."""
         trace: list[TraceStep] = []
-        values = {field.name: _input(field, inputs) for field in self.program.inputs}
-        outputs: dict[str, Any] = {}
-        for step in self.program.steps:
-            call = StepCall(self, step, lane, trace, role, rollout)
-            module = self.program.modules[step.name]
-            outputs = await module.run(call, step.signature, values)
+        program = self.program
+        given = {field.name: _input(field, inputs) for field in program.inputs}
+        if program.graph is None:
+            (step,) = program.steps
+            call = StepCall(self, step, lane, trace, role, rollout, scope={"inputs": given})
+            outputs = await program.modules[step.name].run(call, step.signature, given)
+        else:
+            row = Row(compiled=self, lane=lane, trace=trace, role=role, rollout=rollout)
+            scope = {"inputs": given}
+            values = await program.graph.run(row, scope)
+            outputs = results_of(program.results, {**scope, **values}, "the program")
         return Prediction(outputs=outputs, trace=tuple(trace))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,15 +18,20 @@ Outcome = TypeVar("Outcome")
 Work = Callable[[Lane], Awaitable[Outcome]]
 
 
-class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One predictor call that gave outputs, on the way to a prediction.
+TraceKind = Literal["predict", "retrieve", "python", "set", "tool", "round", "skipped", "failed"]
 
-    `kept` is False where a module ran several times and took the result of another run.
+
+class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One predictor call that gave outputs, on the way to a prediction; or a step that asked no model.
+
+    `predictor` is the step's name where `kind` is not `predict`. `kept` is False where a module ran several times and
+    took the result of another run.
     """
 
     predictor: str
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
+    kind: TraceKind = "predict"
+    inputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     reasks: int = 0
     notes: tuple[str, ...] = ()
     kept: bool = True
@@ -46,7 +51,17 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class StepCall:
     """What a module may do while it runs on one row of one step."""
 
-    __slots__ = ("_compiled", "_lane", "_role", "_rollout", "_sampling", "_spans", "_step", "_trace")
+    __slots__ = (
+        "_compiled",
+        "_lane",
+        "_role",
+        "_rollout",
+        "_sampling",
+        "_scope",
+        "_spans",
+        "_step",
+        "_trace",
+    )
 
     def __init__(
         self,
@@ -57,12 +72,14 @@ class StepCall:
         role: Role,
         rollout: int,
         *,
+        scope: Mapping[str, Any],
         sampling: Sampling | None = None,
     ) -> None:
         self._compiled = compiled
         self._step = step
         self._lane = lane
         self._trace = trace
+        self._scope = scope
         self._role = role
         self._rollout = rollout
         self._sampling = sampling or Sampling()
@@ -117,7 +134,7 @@ class StepCall:
 
     def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
         """Per assertion of the step what is wrong with the outputs, "" where it holds."""
-        scope = {"args": dict(inputs), "self": {**self.last_reply(), **outputs}, "inputs": dict(inputs)}
+        scope = {**self._scope, "args": dict(inputs), "self": {**self.last_reply(), **outputs}}
         assertions = self._compiled.program.checks.get(self._step.name, ())
         return tuple(assertion.problem(scope) for assertion in assertions)
 
@@ -146,7 +163,16 @@ class StepCall:
         self._spans.clear()
 
     def _with(self, lane: Lane, trace: list[TraceStep], sampling: Sampling) -> StepCall:
-        return StepCall(self._compiled, self._step, lane, trace, self._role, self._rollout, sampling=sampling)
+        return StepCall(
+            self._compiled,
+            self._step,
+            lane,
+            trace,
+            self._role,
+            self._rollout,
+            scope=self._scope,
+            sampling=sampling,
+        )
 
     def _numbered(self, rollout: int) -> int:
         """One number for the sample at every level: equal only for the same run of the same runs, 0 for all firsts."""
@@ -163,7 +189,7 @@ class StepCall:
             return None
 
         def validate(outputs: Mapping[str, Any]) -> Verdict | None:
-            scope = {"args": dict(inputs), "self": dict(outputs), "inputs": dict(inputs)}
+            scope = {**self._scope, "args": dict(inputs), "self": dict(outputs)}
             for assertion in checks:
                 problem = assertion.problem(scope)
                 if problem:

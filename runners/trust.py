@@ -17,21 +17,27 @@ from typing import Any, Literal
 
 import msgspec
 
+from promptc.runners.hook_source import METRIC_ARGUMENTS
 from promptc.spec.diagnostics import Position
 from promptc.spec.errors import TrustError
-from promptc.spec.model import Spec
+from promptc.spec.model import PythonCall, Spec
+from promptc.spec.pipeline import all_stages
 from promptc.spec.plugin import Plugin
 
 _REFERENCE = re.compile(r".+\.py:[^\W\d]\w*")
 
 
 class CodeUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing of the user's that would run, and what for: `file.py:name` or a shell command."""
+    """One thing of the user's that would run, and what for: `file.py:name` or a shell command.
+
+    `arguments` are the names of what a function is given.
+    """
 
     kind: Literal["function", "command"]
     reference: str
     used_by: str
     position: Position | None = None
+    arguments: tuple[str, ...] = METRIC_ARGUMENTS
 
 
 class TrustFile(msgspec.Struct, frozen=True):
@@ -51,6 +57,17 @@ def code_of(spec: Spec) -> list[CodeUse]:
         CodeUse(kind="function", reference=reference, used_by=used_by, position=position)
         for used_by, plugin, position in plugins
         for reference in _references(plugin)
+    ]
+    functions += [
+        CodeUse(
+            kind="function",
+            reference=stage.action.reference,
+            used_by=f"step `{stage.name}`",
+            position=stage.position,
+            arguments=tuple(stage.inputs),
+        )
+        for stage in all_stages(spec.stages)
+        if isinstance(stage.action, PythonCall)
     ]
     commands = [
         CodeUse(kind="command", reference=command, used_by=f"model `{name}`", position=model.position)

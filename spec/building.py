@@ -27,16 +27,53 @@ Scope = dict[str, frozenset[str] | None]
 class Parts:
     """Reads the parts of a spec that stand on their own. `broken` holds the paths of what does not fit the
     grammar.
+
+    Paths are seen from `root`, which is the whole spec or, with a `prefix`, a step in it.
     """
 
     def __init__(
-        self, root: Node, *, folder: Folder, schema: Schema, findings: Findings, broken: frozenset[Path]
+        self,
+        root: Node,
+        *,
+        folder: Folder,
+        schema: Schema,
+        findings: Findings,
+        broken: frozenset[Path],
+        prefix: Path = (),
     ) -> None:
         self.root = root
-        self._folder = folder
+        self.folder = folder
+        self.prefix = prefix
         self._schema = schema
+        self._properties = (schema["$defs"]["step"] if prefix else schema)["properties"]
         self.findings = findings
         self.broken = broken
+
+    def of_step(self, node: Node, path: Path) -> Parts:
+        """The parts of one step of this pipeline, or of this loop."""
+        return Parts(
+            node,
+            folder=self.folder,
+            schema=self._schema,
+            findings=self.findings,
+            broken=frozenset(bad[len(path) :] for bad in self.broken if bad[: len(path)] == path),
+            prefix=(*self.prefix, *path),
+        )
+
+    def with_root(self, root: Node) -> Parts:
+        """The same place with another tree."""
+        return Parts(
+            root,
+            folder=self.folder,
+            schema=self._schema,
+            findings=self.findings,
+            broken=self.broken,
+            prefix=self.prefix,
+        )
+
+    def where(self, path: Path) -> str:
+        """A path as the whole spec writes it."""
+        return dotted((*self.prefix, *path))
 
     def usable(self, path: Path) -> bool:
         """True when nothing at the path or above it is wrong."""
@@ -66,7 +103,7 @@ class Parts:
         sound = self._sound(node, path)
         if len(path) > 1:
             return sound
-        return whole_numbers(sound, self._schema["properties"][path[0]], self._schema)
+        return whole_numbers(sound, self._properties[path[0]], self._schema)
 
     def _sound(self, node: Node, path: Path) -> Any:
         if isinstance(node.value, dict):
@@ -84,7 +121,7 @@ class Parts:
         models: dict[str, Model] = {}
         section = whole_numbers(
             {str(path[1]): plain(node) for path, node in self.entries("models")},
-            self._schema["properties"]["models"],
+            self._properties["models"],
             self._schema,
         )
         for path, node in self.entries("models"):
@@ -135,7 +172,7 @@ class Parts:
         if _SCHEME.match(text) or "\0" in text:
             hint = "data is read from local files: JSONL, CSV, Parquet"
             self._error(f'"{text}" is not a path', node, path, hint)
-        return os.path.normpath(self._folder.origin(node.position.file) / os.path.expanduser(text))
+        return os.path.normpath(self.folder.origin(node.position.file) / os.path.expanduser(text))
 
     def budget(self) -> Budget:
         """Walls for the run."""
@@ -160,7 +197,7 @@ class Parts:
                 gates.append(parse_gate(node.value, node.position))
             except TypeTextError as error:
                 place = node.inside(error.offset, error.length)
-                self.findings.error(error.message, place, path=dotted(path), hint=error.hint)
+                self.findings.error(error.message, place, path=self.where(path), hint=error.hint)
         return tuple(gates)
 
     def plugin(self, kind: str, node: Node, path: Path) -> Plugin:
@@ -230,8 +267,7 @@ class Parts:
         """What must hold of a reply."""
         checks = []
         for path, node in self.entries("assert"):
-            text = node if isinstance(node.value, str) else node.value["check"]
-            where = path if text is node else (*path, "check")
+            where, text = checked_text(path, node)
             if self.expression(text, where, scope):
                 tree = {"check": node.value} if isinstance(node.value, str) else self.value(node, path)
                 check = msgspec.convert(tree, Check, strict=False)
@@ -249,7 +285,7 @@ class Parts:
         if wrong is None:
             return True
         place = node.inside(wrong.offset, wrong.length)
-        self.findings.error(wrong.message, place, path=dotted(path), hint=wrong.hint)
+        self.findings.error(wrong.message, place, path=self.where(path), hint=wrong.hint)
         return False
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -257,4 +293,9 @@ class Parts:
         return tuple(node.value for _, node in self.entries(key))
 
     def _error(self, message: str, node: Node, path: Path, hint: str = "") -> None:
-        self.findings.error(message, node.place, path=dotted(path), hint=hint)
+        self.findings.error(message, node.place, path=self.where(path), hint=hint)
+
+
+def checked_text(path: Path, node: Node) -> tuple[Path, Node]:
+    """The expression of an assertion, with its path."""
+    return (path, node) if isinstance(node.value, str) else ((*path, "check"), node.value["check"])

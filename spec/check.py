@@ -56,7 +56,8 @@ class _Checker:
         """Names of models that are neither declared nor a provider's."""
         if not self._sound("models", "model"):
             return
-        if self._spec.steps and "task" not in self._spec.models:
+        asked = any(step.model == "task" for step in self._spec.steps)
+        if "task" not in self._spec.models and (asked or not (self._spec.steps or self._spec.stages)):
             names = self._spec.models
             near = closest("task", [name for name in names if name not in MODEL_ROLES])
             place = self._spec.key_positions.get(f"models.{near}") if near is not None else None
@@ -71,7 +72,8 @@ class _Checker:
                 else "add models: {task: openai/gpt-4.1-mini}, or embedded/icl to try promptc without one",
             )
         for step in self._spec.steps:
-            self._model(step.model, self._spec.positions.get("model"), "model")
+            path = step.at("model")
+            self._model(step.model, self._spec.positions.get(path) or step.position, path)
         for use in self._spec.metrics:
             self._model(use.model, use.position, "metrics")
         for role in self._spec.budget.roles:
@@ -117,7 +119,7 @@ class _Checker:
             self.findings.error(
                 "every metric has weight 0: there is no score", uses[0].position, path="metrics"
             )
-        if not self._outputs or not self._sound("fields", "signature"):
+        if not self._outputs or not self._sound("fields", "signature", "pipeline"):
             return
         for index, use in enumerate(uses):
             parts = [(use.plugin.name, use.plugin.params, use.field)]
@@ -220,22 +222,22 @@ class _Checker:
         """
         for step in self._spec.steps:
             text = step.signature.instructions
-            if "instructions" in self._spec.positions and not text and self._sound("instructions"):
-                self.findings.warning(
-                    "the instructions are empty", self._place("instructions"), path="instructions"
-                )
+            path = step.at("instructions")
+            if path in self._spec.positions and not text and self._sound("instructions"):
+                self.findings.warning("the instructions are empty", self._place(path), path=path)
             for sentence in step.keep:
                 if sentence not in text:
                     self.findings.warning(
                         f'the instructions do not say what is to be kept: "{sentence[:60]}"',
-                        self._place("keep", "instructions"),
-                        path="keep",
+                        self._place(step.at("keep"), path),
+                        path=step.at("keep"),
                         hint="every proposal will have it, the start has not",
                     )
-            if self._spec.optimizer is not None and len(step.freeze) == 3:
-                self.findings.warning(
-                    "freeze: leaves the optimizer nothing to change", self._place("freeze"), path="freeze"
-                )
+        if self._spec.optimizer is not None and all(len(step.freeze) == 3 for step in self._spec.steps):
+            path = self._spec.steps[0].at("freeze") if self._spec.steps else "pipeline"
+            self.findings.warning(
+                "freeze: leaves the optimizer nothing to change", self._place(path), path=path
+            )
 
 
 def _with_parts(

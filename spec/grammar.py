@@ -45,7 +45,6 @@ class Later(msgspec.Struct, frozen=True):
 
 
 LATER: tuple[Later, ...] = (
-    Later(("pipeline",)),
     Later(("retrievers",)),
     Later(("tools",)),
     Later(("tune",)),
@@ -203,9 +202,15 @@ def _pipeline() -> dict[str, Schema]:
     expression: Schema = {"type": "string", "minLength": 1}
     return {
         "pipeline": many(
-            "Several steps." + NOT_YET,
+            "Steps that form a graph: what a step reads says what it waits for.",
             {"$ref": "#/$defs/step"},
-            [{"step": "answer", "signature": "a -> b"}],
+            [
+                {
+                    "step": "answer",
+                    "signature": "question -> answer",
+                    "inputs": {"question": "inputs.question"},
+                }
+            ],
             minItems=1,
         ),
         "inputs": named(

@@ -188,33 +188,72 @@ def step() -> Schema:
         "retrieve": text("The retriever to ask, by its name under retrievers:.", "handbook", minLength=1),
         "k": whole("How many passages to retrieve.", 4, minimum=1),
         "filter": {
-            "description": "Which documents count: an expression or a mapping.",
-            "examples": [{"language": "de"}],
+            "type": ["string", "object"],
+            "description": "Which documents count: a mapping of metadata, or an expression that gives one.",
+            "examples": [{"language": "de"}, "{'language': inputs.language}"],
+            "minLength": 1,
         },
         "python": text("A function of yours, as file.py:name.", "steps.py:clean", minLength=1),
         "set": named(
             "Values that are computed from others.", expression, {"short": "size(answer.answer) < 80"}
         ),
-        "loop": {
-            "type": "object",
-            "description": "Steps that are repeated.",
-            "examples": [{"steps": [], "max": 3}],
-        },
-        "program": text(
-            "Another spec or artifact that is run as one step.", "rewrite/program.json", minLength=1
+        "loop": mapping(
+            "Steps that are repeated; previous.STEP.x is what a step gave in the round before.",
+            {
+                "max": whole("The most rounds.", 3, minimum=1, maximum=100),
+                "until": text(
+                    "An expression; the loop ends after a round in which it is true.", "check.ok", minLength=1
+                ),
+                "steps": many(
+                    "The steps of a round.",
+                    {"$ref": "#/$defs/step"},
+                    [{"step": "check", "signature": "text -> ok: bool", "inputs": {"text": "draft.text"}}],
+                    minItems=1,
+                ),
+            },
+            {"max": 3, "until": "check.ok", "steps": [{"step": "check", "signature": "text -> ok: bool"}]},
+            required=["max", "steps"],
         ),
+        "program": {
+            "type": ["string", "object"],
+            "description": "Another spec or artifact that is run as one step.",
+            "examples": ["rewrite/spec.yaml", "runs/rewrite-optimize-latest"],
+            "minLength": 1,
+            "properties": {
+                "base": text("Its folder, seen from this spec's.", "rewrite", minLength=1),
+                "spec": {"type": "object", "description": "The spec itself.", "examples": [{"version": 1}]},
+                "texts": {
+                    "type": "object",
+                    "description": "A candidate: what its predictors say.",
+                    "examples": [{"predictors": {}}],
+                },
+            },
+            "required": ["spec"],
+            "additionalProperties": False,
+        },
         **step_keys(),
         "when": text(
             "An expression; where it is false the step is skipped.", "size(answer.answer) > 80", minLength=1
         ),
-        "foreach": text(
-            "An expression for a list; the step runs once for each item.", "search.passages", minLength=1
-        ),
-        "on_error": {
+        "foreach": {
             "type": ["string", "object"],
-            "description": "What to do when the step fails.",
-            "examples": ["skip"],
+            "description": "An expression for a list: the step runs once for each element, which is item, and its "
+            "outputs become lists.",
+            "examples": ["search.passages", {"over": "outline.sections", "max": 12}],
+            "minLength": 1,
+            "properties": {
+                "over": text("An expression for a list.", "outline.sections", minLength=1),
+                "max": whole("The most elements; a longer list fails the row.", 12, minimum=1, maximum=10000),
+            },
+            "required": ["over"],
+            "additionalProperties": False,
         },
+        "on_error": choice(
+            "What to do when the step fails: fail the row, go on with the outputs' defaults, or with null.",
+            "fail",
+            "default",
+            "skip",
+        ),
         "inputs": named("What goes in, by expressions.", expression, {"context": "search.passages"}),
     }
     return mapping("One step of a pipeline.", properties, {"step": "answer"}, required=["step"], title="step")

@@ -10,7 +10,6 @@ from promptc.spec.diagnostics import Findings, Position
 from promptc.spec.files import FileRefused, Folder, digest
 from promptc.spec.nodes import Node, Path, children, dotted
 
-TEXTS: tuple[Path, ...] = (("instructions",), ("description",))
 PLUGINS = ("module", "format", "optimizer", "metrics")
 
 
@@ -32,27 +31,48 @@ class Includer:
         What `keep:` says beside a file is added to the top-level `keep`. `broken` holds the paths that are
         wrong.
         """
+        return self._step(root, (), broken)
+
+    def _step(self, root: Node, prefix: Path, broken: frozenset[Path]) -> Node:
+        """The same for one step, whose path is `prefix`, and for those of a loop in it."""
         entries = dict(root.value)
         for key in list(entries):
-            path: Path = (key,)
+            path: Path = (*prefix, key)
             if path in broken:
                 continue
             if key == "instructions":
-                self._instructions(entries)
-            elif path in TEXTS and is_include(entries[key]):
+                self._instructions(entries, path)
+            elif key == "description" and is_include(entries[key]):
                 entries[key] = self._text(entries[key], path)
             elif key == "demos" and is_include(entries[key]):
                 entries[key] = self._rows(entries[key], path)
             elif key in PLUGINS:
                 entries[key] = self._within(entries[key], path, depth=0)
+            elif key == "pipeline":
+                entries[key] = self._steps(entries[key], path, broken)
+            elif key == "loop" and isinstance(entries[key].value, dict) and "steps" in entries[key].value:
+                loop = entries[key]
+                steps = self._steps(loop.value["steps"], (*path, "steps"), broken)
+                entries[key] = msgspec.structs.replace(loop, value={**loop.value, "steps": steps})
         kept = {key: node for key, node in entries.items() if node is not None}
         return msgspec.structs.replace(root, value=kept)
 
-    def _instructions(self, entries: dict[str, Any]) -> None:
+    def _steps(self, node: Node, path: Path, broken: frozenset[Path]) -> Node:
+        if not isinstance(node.value, list):
+            return node
+        steps = [
+            self._step(child, (*path, index), broken)
+            if isinstance(child.value, dict) and (*path, index) not in broken
+            else child
+            for index, child in children(node)
+        ]
+        return msgspec.structs.replace(node, value=steps)
+
+    def _instructions(self, entries: dict[str, Any], path: Path) -> None:
         node = entries["instructions"]
         if not is_include(node):
             return
-        entries["instructions"] = self._text(node, ("instructions",))
+        entries["instructions"] = self._text(node, path)
         if "keep" in node.value:
             own = entries["keep"].value if "keep" in entries else []
             keep: Node = node.value["keep"]

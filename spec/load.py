@@ -16,13 +16,15 @@ from promptc.spec.diagnostics import Diagnostic, Findings, Position, arrange
 from promptc.spec.environment import resolve_environment
 from promptc.spec.errors import UsageError
 from promptc.spec.extends import Extender
+from promptc.spec.fields import Field, Signature
 from promptc.spec.files import Folder
 from promptc.spec.includes import Includer
 from promptc.spec.later import refuse_later
-from promptc.spec.model import Spec
+from promptc.spec.model import Spec, Step
 from promptc.spec.nodes import Node, dotted, walk
 from promptc.spec.overrides import named, override_all
 from promptc.spec.program import metric_scope, read_signature, read_step
+from promptc.spec.programs import Pipeline, ProgramFiles, read_pipeline
 from promptc.spec.references import References
 from promptc.spec.resolved import resolved_tree
 from promptc.spec.structure import Schema, check_structure, describe
@@ -53,14 +55,40 @@ def load(
     `file` is how messages call the text, `base` the folder against which its paths are resolved, `overrides`
     what `--set` says, `environment` what `${env:NAME}` refers to. The default schema is the committed one.
     """
+    return _load(
+        text,
+        file,
+        base,
+        schema or committed_schema(),
+        overrides=overrides,
+        environment=environment or {},
+        depth=0,
+    )
+
+
+def _load(
+    text: str | bytes,
+    file: str,
+    base: FilePath,
+    schema: Schema,
+    *,
+    overrides: Sequence[str],
+    environment: Mapping[str, str],
+    depth: int,
+) -> Loaded:
+    """`depth` counts the programs that this one is a step of."""
     findings = Findings()
     document, found = parse(text, file, hint_when_empty="`promptc init` writes a first spec")
     findings.extend(found)
     spec = None
     if document is not None and _is_mapping(document.root, findings):
         folder = Folder(base, os.path.dirname(file) if not file.startswith("<") else "")
-        reading = _Reading(folder, file, schema or committed_schema(), findings)
-        spec = reading.spec(document.root, overrides, environment or {})
+
+        def load_program(text: bytes, file: str, base: FilePath, depth: int) -> Loaded:
+            return _load(text, file, base, schema, overrides=(), environment=environment, depth=depth)
+
+        reading = _Reading(folder, file, schema, findings, ProgramFiles(load_program, depth))
+        spec = reading.spec(document.root, overrides, environment)
     diagnostics = arrange(named(item) for item in findings.arranged())
     if spec is None or findings.failed:
         return None, diagnostics
@@ -101,11 +129,14 @@ def read_sources(diagnostics: Iterable[Diagnostic], known: Mapping[str, str]) ->
 class _Reading:
     """One spec on its way from tree to Spec."""
 
-    def __init__(self, folder: Folder, file: str, schema: Schema, findings: Findings) -> None:
+    def __init__(
+        self, folder: Folder, file: str, schema: Schema, findings: Findings, programs: ProgramFiles
+    ) -> None:
         self._folder = folder
         self._file = file
         self._schema = schema
         self._findings = findings
+        self._programs = programs
 
     def spec(self, root: Node, overrides: Sequence[str], environment: Mapping[str, str]) -> Spec | None:
         """Extend, override, check the structure, resolve what stands elsewhere, and build."""
@@ -127,28 +158,31 @@ class _Reading:
         spec = self._build(parts, TypeBuilder(references, self._findings), root)
         if spec is None:
             return None
-        files = {**extender.files, **includer.files, **references.files}
+        files = {**extender.files, **includer.files, **references.files, **self._programs.files}
         spec = msgspec.structs.replace(spec, files=dict(sorted(files.items())))
         return msgspec.structs.replace(spec, resolved=resolved_tree(spec))
 
     def _build(self, parts: Parts, types: TypeBuilder, written: Node) -> Spec | None:
         """Every part, also where others are wrong, so that all findings come at once."""
-        later = refuse_later(parts)
-        signature = None if later else read_signature(parts, types)
+        refuse_later(parts)
+        program = self._program(parts, types)
         name, optimizer = parts.whole("name"), parts.whole("optimizer")
         description, objective = parts.whole("description"), parts.whole("objective")
+        judged = Signature(inputs=program.inputs, outputs=program.outputs) if program is not None else None
         spec = Spec(
             version=1,
             name=name.value if name is not None else self._default_name(),
             description=description.value.strip() if description is not None else "",
             base=str(self._folder.base.resolve()),
             source=self._file,
-            models=parts.models(),
+            models={**self._programs.models, **parts.models()},
             data=parts.data(),
-            inputs=signature.inputs if signature is not None else (),
-            outputs=signature.outputs if signature is not None else (),
-            steps=() if later else (read_step(parts, signature),),
-            metrics=parts.metrics(metric_scope(signature)),
+            inputs=program.inputs if program is not None else (),
+            outputs=program.outputs if program is not None else (),
+            steps=program.steps if program is not None else (),
+            stages=program.stages if isinstance(program, Pipeline) else (),
+            results=program.results if isinstance(program, Pipeline) else {},
+            metrics=parts.metrics(metric_scope(judged)),
             objective=_objective(objective),
             slices=parts.texts("slices"),
             optimizer=parts.plugin("optimizer", optimizer, ("optimizer",)) if optimizer is not None else None,
@@ -158,16 +192,40 @@ class _Reading:
             positions=_positions(written),
             key_positions=_key_positions(written),
         )
-        if later:
-            return None
-        self._findings.extend(check_spec(spec, frozenset(str(path[0]) for path in parts.broken if path)))
-        return spec if signature is not None else None
+        broken = frozenset(str(path[0]) for path in parts.broken if path)
+        self._findings.extend(check_spec(spec, broken if program is not None else broken | {"pipeline"}))
+        return spec if program is not None else None
+
+    def _program(self, parts: Parts, types: TypeBuilder) -> Pipeline | _OneStep | None:
+        """What runs: the pipeline, or the one step that the whole spec is; None where that is wrong."""
+        if "pipeline" in parts.root.value:
+            return read_pipeline(parts, types, self._programs)
+        for key in ("inputs", "outputs"):
+            node = parts.root.value.get(key)
+            if node is not None:
+                self._findings.error(
+                    f"{key}: at the top belongs to a pipeline",
+                    node.place,
+                    path=key,
+                    hint=f"write fields: {{{key}: …}}",
+                )
+        signature = read_signature(parts, types)
+        step = read_step(parts, signature)
+        return _OneStep(signature.inputs, signature.outputs, (step,)) if signature is not None else None
 
     def _default_name(self) -> str:
         """The file's name, or its folder's where the file is called as files of promptc are."""
         stem = os.path.basename(self._file).partition(".")[0]
         name = self._folder.base.resolve().name if stem in ("promptc", "spec", "", "program") else stem
         return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80] or "program"
+
+
+class _OneStep(msgspec.Struct, frozen=True):
+    """A spec that is one step."""
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    steps: tuple[Step, ...]
 
 
 def _is_mapping(root: Node, findings: Findings) -> bool:

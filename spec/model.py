@@ -101,7 +101,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One module with its signature: the place in a program that does something.
 
     `model` is a name under `models:` or a litellm name. `freeze` says what an optimizer must leave alone;
-    `keep` lists sentences that stand verbatim in every proposal. `demos` are rows given by hand.
+    `keep` lists sentences that stand verbatim in every proposal. `demos` are rows given by hand. `path` is where the
+    step stands in the spec, "" where the whole spec is the step.
     """
 
     name: str
@@ -113,6 +114,81 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
     freeze: tuple[Literal["instructions", "descriptions", "demos"], ...] = ()
     checks: tuple[Check, ...] = ()
+    path: str = ""
+    position: Position | None = None
+
+    def at(self, key: str) -> str:
+        """The dotted path of one of the step's keys in the spec."""
+        return f"{self.path}.{key}" if self.path else key
+
+
+class Retrieve(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a retriever. `filter` is a mapping of metadata, or an expression that gives one."""
+
+    retriever: str
+    k: int | None = None
+    filter: dict[str, Any] | str | None = None
+
+
+class PythonCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Call a function of the user's. Without a signature, whatever mapping it returns is what comes out."""
+
+    reference: str
+    signature: Signature | None = None
+
+
+class SetValues(msgspec.Struct, frozen=True, kw_only=True):
+    """Compute values from others, each by an expression."""
+
+    values: dict[str, str]
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """Repeat steps, `most` rounds at the most, until an expression is true."""
+
+    stages: tuple[Stage, ...]
+    most: int
+    until: str | None = None
+
+
+class Subprogram(msgspec.Struct, frozen=True, kw_only=True):
+    """Another program as one step, with steps of its own, whose names begin with the step's.
+
+    `inputs` and `outputs` are its fields, `results` the expressions of its outputs. `texts` is a candidate as plain
+    data: what the predictors of an artifact say, by their names in this program. `source` is all of it as a spec says
+    it: its folder, its own spec, the candidate. `model` stands for the program's task model; nothing of a `frozen` one
+    changes.
+    """
+
+    stages: tuple[Stage, ...]
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    results: dict[str, str]
+    texts: dict[str, Any] = {}
+    source: dict[str, Any] = {}
+    model: str = "task"
+    frozen: bool = False
+
+
+Action = Step | Retrieve | PythonCall | SetValues | Loop | Subprogram
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a pipeline: what it does and how it is wired.
+
+    `inputs` maps what goes in to expressions. Under `foreach` the action runs once for each element, at most
+    `most_items`, and what comes out are lists. `outputs` are its fields as the other steps see them; None where
+    nobody knows them before it has run.
+    """
+
+    name: str
+    action: Action
+    outputs: tuple[Field, ...] | None
+    inputs: dict[str, str] = {}
+    when: str | None = None
+    foreach: str | None = None
+    most_items: int = 0
+    on_error: Literal["fail", "default", "skip"] = "fail"
     position: Position | None = None
 
 
@@ -184,6 +260,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A whole spec. Two are equal when they say the same, wherever and however it is written.
 
+    `steps` are all steps that carry a signature out, wherever they stand; `stages` is the pipeline that they stand
+    in, empty where there is only the one step; `results` the expressions of the pipeline's outputs.
     `base` is the folder of the spec's file, against which its relative paths were resolved. `resolved` is the
     tree after `extends`, includes and overrides, with defaults left out and credentials unresolved: what
     `spec.resolved.yaml` shows and what a run's identity is computed from. `files` maps every file that the
@@ -202,6 +280,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     inputs: tuple[Field, ...] = ()
     outputs: tuple[Field, ...] = ()
     steps: tuple[Step, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    results: dict[str, str] = {}
     metrics: tuple[MetricUse, ...] = ()
     objective: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()

@@ -7,10 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from promptc.spec.building import Parts, Scope
-from promptc.spec.diagnostics import Findings
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Step
-from promptc.spec.nodes import Node, Path, dotted, plain
+from promptc.spec.nodes import Node, Path, plain
 from promptc.spec.plugin import Plugin
 from promptc.spec.signature import parse_signature
 from promptc.spec.type_text import TypeTextError
@@ -29,30 +28,33 @@ def read_signature(parts: Parts, types: TypeBuilder) -> Signature | None:
     if "signature" in entries and "fields" in entries:
         place = entries["signature"].place
         parts.findings.error(
-            "signature: and fields: say the same thing", place, path="signature", hint="keep one"
+            "signature: and fields: say the same thing",
+            place,
+            path=parts.where(("signature",)),
+            hint="keep one",
         )
         return None
     if "signature" in entries:
         node = parts.whole("signature")
-        return short_signature(node, ("signature",), parts.findings) if node is not None else None
+        return short_signature(node, parts) if node is not None else None
     if "fields" in entries:
         return _long_signature(parts, types)
     parts.findings.error(
         "nothing says what goes in and what comes out",
         parts.root.place,
-        path="fields",
+        path=parts.where(("fields",)),
         hint='add signature: "question -> answer", or fields: with inputs: and outputs:',
     )
     return None
 
 
-def short_signature(node: Node, path: Path, findings: Findings) -> Signature | None:
+def short_signature(node: Node, parts: Parts) -> Signature | None:
     """A signature in one line; None when it is wrong."""
     try:
         return parse_signature(node.value)
     except TypeTextError as error:
         place = node.inside(error.offset, error.length)
-        findings.error(error.message, place, path=dotted(path), hint=error.hint)
+        parts.findings.error(error.message, place, path=parts.where(("signature",)), hint=error.hint)
         return None
 
 
@@ -67,7 +69,7 @@ def _long_signature(parts: Parts, types: TypeBuilder) -> Signature | None:
             continue
         child = node.value[side]
         sound = {name: field for name, field in child.value.items() if parts.sound((*path, name))}
-        sides[side] = types.fields(msgspec.structs.replace(child, value=sound), path)
+        sides[side] = types.fields(msgspec.structs.replace(child, value=sound), (*parts.prefix, *path))
         if len(sides[side]) < len(child.value):
             del sides[side]
     _check_twice(node, parts)
@@ -87,18 +89,19 @@ def _check_twice(node: Node, parts: Parts) -> None:
             parts.findings.error(
                 f'"{name}" is an input and an output',
                 child.key or child.position,
-                path=dotted(("fields", "outputs", name)),
+                path=parts.where(("fields", "outputs", name)),
                 hint="rename one of them",
             )
 
 
-def read_step(parts: Parts, signature: Signature | None) -> Step:
+def read_step(parts: Parts, signature: Signature | None, *, name: str = STEP) -> Step:
     """The step with all that it says. Without a signature, what depends on fields is taken as it is."""
     model, demos, instructions = parts.whole("model"), parts.at("demos"), parts.whole("instructions")
     text: str = instructions.value if instructions is not None else ""
     known = signature or Signature(inputs=(), outputs=())
     return Step(
-        name=STEP,
+        name=name,
+        path=parts.where(()),
         signature=msgspec.structs.replace(known, instructions=text.strip()),
         module=_plugin(parts, "module", "predict"),
         format=_plugin(parts, "format", "chat"),
@@ -106,13 +109,18 @@ def read_step(parts: Parts, signature: Signature | None) -> Step:
         demos=_demos(parts, demos, signature) if demos is not None else None,
         keep=parts.texts("keep"),
         freeze=_freeze(parts.whole("freeze")),
-        checks=parts.checks(step_scope(signature, _module_name(parts)) if signature is not None else None),
+        checks=parts.checks(_scope_of_checks(parts, signature)),
         position=parts.root.position,
     )
 
 
+def _scope_of_checks(parts: Parts, signature: Signature | None) -> Scope | None:
+    """What assertions may read; in a pipeline that is known only when all steps are."""
+    return step_scope(signature, module_name(parts)) if signature is not None and not parts.prefix else None
+
+
 def step_scope(signature: Signature, module: str) -> Scope:
-    """What an assertion may read. Modules other than `predict` may add outputs of their own."""
+    """What an assertion may read of its own step. Modules other than `predict` may add outputs of their own."""
     inputs = frozenset(field.name for field in signature.inputs)
     outputs = frozenset(field.name for field in signature.outputs)
     return {"args": inputs, "self": outputs if module == "predict" else None, "inputs": inputs}
@@ -124,7 +132,8 @@ def metric_scope(signature: Signature | None) -> Scope:
     return {"inputs": None, "row": None, "outputs": outputs}
 
 
-def _module_name(parts: Parts) -> str:
+def module_name(parts: Parts) -> str:
+    """The name of the step's module, "" where it is wrong."""
     node = parts.whole("module")
     if node is None:
         return "predict" if "module" not in parts.root.value else ""
@@ -172,7 +181,7 @@ def _fits(parts: Parts, node: Node, path: Path, row: dict[str, Any], signature: 
         parts.findings.error(
             f"the demo lacks {' and '.join(missing)}",
             node.place,
-            path=dotted(path),
+            path=parts.where(path),
             hint="a demo has all fields",
         )
     sound = not missing
@@ -187,7 +196,7 @@ def _fits(parts: Parts, node: Node, path: Path, row: dict[str, Any], signature: 
             parts.findings.error(
                 f'"{name}" does not fit its field: {error.message[:160]}',
                 place.position,
-                path=dotted((*path, name)),
+                path=parts.where((*path, name)),
             )
             sound = False
     return sound

@@ -12,9 +12,22 @@ from typing import Any
 import msgspec
 
 from promptc.spec.fields import Field, Signature
-from promptc.spec.model import Budget, Check, DataSource, MetricUse, Model, Spec, Step
+from promptc.spec.model import (
+    Action,
+    Budget,
+    Check,
+    DataSource,
+    Loop,
+    MetricUse,
+    Model,
+    PythonCall,
+    Retrieve,
+    SetValues,
+    Spec,
+    Stage,
+    Step,
+)
 from promptc.spec.plugin import Plugin
-from promptc.spec.program import STEP
 
 Tree = dict[str, Any]
 
@@ -25,8 +38,13 @@ def resolved_tree(spec: Spec) -> Tree:
     tree |= _given("description", spec.description)
     tree |= _given("models", {name: _model(model) for name, model in spec.models.items()})
     tree |= _given("data", _data(spec.data, spec.base))
-    for step in spec.steps:
-        tree |= _step(step)
+    if spec.stages:
+        tree["inputs"] = {field.name: _field(field) for field in spec.inputs}
+        tree["pipeline"] = [_stage(stage) for stage in spec.stages]
+        tree["outputs"] = spec.results
+    else:
+        for step in spec.steps:
+            tree |= _step(step)
     tree |= _given("metrics", [_metric(use) for use in spec.metrics])
     tree |= _given("objective", list(spec.objective))
     tree |= _given("slices", list(spec.slices))
@@ -90,8 +108,37 @@ def _step(step: Step) -> Tree:
         "format", _plugin(step.format) if step.format.name != "chat" or step.format.params else None
     )
     tree |= _given("model", step.model if step.model != "task" else None)
-    tree |= _given("assert", [_check(check) for check in step.checks])
-    return tree | ({} if step.name == STEP else {"step": step.name})
+    return tree | _given("assert", [_check(check) for check in step.checks])
+
+
+def _stage(stage: Stage) -> Tree:
+    tree: Tree = {"step": stage.name}
+    tree |= _given("when", stage.when)
+    if stage.foreach is not None:
+        tree["foreach"] = {"over": stage.foreach, "max": stage.most_items}
+    tree |= _action(stage.action)
+    tree |= _given("on_error", stage.on_error if stage.on_error != "fail" else None)
+    return tree | _given("inputs", stage.inputs)
+
+
+def _action(action: Action) -> Tree:
+    if isinstance(action, Step):
+        return _step(action)
+    if isinstance(action, Retrieve):
+        return {"retrieve": action.retriever, **_given("k", action.k), **_given("filter", action.filter)}
+    if isinstance(action, PythonCall):
+        fields = {"fields": _fields(action.signature)} if action.signature is not None else {}
+        return {"python": action.reference, **fields}
+    if isinstance(action, SetValues):
+        return {"set": action.values}
+    if isinstance(action, Loop):
+        steps = [_stage(stage) for stage in action.stages]
+        return {"loop": {"max": action.most, **_given("until", action.until), "steps": steps}}
+    return {
+        "program": action.source,
+        **_given("model", action.model if action.model != "task" else None),
+        **({"freeze": True} if action.frozen else {}),
+    }
 
 
 def _fields(signature: Signature) -> Tree:
