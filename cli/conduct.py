@@ -57,11 +57,16 @@ CPU a row were measured."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the work of a command came to. `shown` are the rows that a report may quote."""
+    """What the work of a command came to.
+
+    `shown` are the rows that a report may quote. Of an evaluation, which has no winner, `seen` are the digests of the
+    rows that the program was made with before.
+    """
 
     summary: Summary
     start: Candidate
     winner: Candidate | None = None
+    seen: frozenset[str] = frozenset()
     shown: tuple[tuple[RowRecord, Example], ...] = ()
 
 
@@ -172,10 +177,8 @@ def _write(
     session: Session, outcome: Outcome, summary: Summary, timing: Timing, details: ReportDetails
 ) -> None:
     directory = session.directory
-    if outcome.winner is not None:
-        write_compiled(
-            session, outcome.start, outcome.winner, diff=prompt_diff(outcome.start, outcome.winner)
-        )
+    winner = outcome.winner or outcome.start
+    write_compiled(session, winner, diff=prompt_diff(outcome.start, winner), seen=outcome.seen)
     directory.write("timing.json", msgspec.json.format(msgspec.json.encode(timing), indent=2) + b"\n")
     directory.write("summary.json", summary_bytes(summary))
     for name, content in write_reports(details).items():

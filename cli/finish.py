@@ -60,19 +60,25 @@ def summary_bytes(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(summary, order="deterministic"), indent=2) + b"\n"
 
 
-def write_compiled(session: Session, start: Candidate, winner: Candidate, *, diff: str) -> None:
-    """compiled/: the artifact, the candidate that a person can edit, the prompts, and what changed."""
+def write_compiled(
+    session: Session, winner: Candidate, *, diff: str, seen: frozenset[str] = frozenset()
+) -> None:
+    """compiled/: the artifact, the candidate that a person can edit, the prompts, and what changed.
+
+    An evaluation made nothing new: its artifact remembers the rows that were `seen` before.
+    """
     from promptc.spec.dump import dump_tree
 
     directory, data = session.directory, session.dataset
+    searched = directory.marker.command == "optimize"
     artifact = make_artifact(
         session.spec,
         session.program,
         winner,
         folder=directory.path.absolute() / "compiled",
         version=session.version,
-        trained_on=data.digests["train"],
-        chosen_on=data.digests["dev"],
+        trained_on=data.digests["train"] if searched else (),
+        chosen_on=data.digests["dev"] if searched else tuple(sorted(seen)),
     )
     directory.write("compiled/program.json", artifact_bytes(artifact))
     directory.write("compiled/candidate.yaml", dump_tree(candidate_tree(winner)).encode())

@@ -151,10 +151,11 @@ def identity_of(prepared: Prepared, command: str, selection: Mapping[str, Any]) 
 
 def hook_digests(prepared: Prepared) -> dict[str, str]:
     """The user's functions that a run may call, with the digest of their code."""
-    return _digests(prepared.spec, prepared.code)
+    return hook_digests_of(prepared.spec, prepared.code)
 
 
-def _digests(spec: Spec, code: Sequence[CodeUse]) -> dict[str, str]:
+def hook_digests_of(spec: Spec, code: Sequence[CodeUse]) -> dict[str, str]:
+    """The digests of a spec's functions, by their references."""
     return {u.reference: hook_digest(spec.base, u.reference) for u in code if u.kind == "function"}
 
 
@@ -260,7 +261,7 @@ async def open_effects(
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
         models = open_stack(spec, choices, environment, terminal, stack, Missing())
-        digests = _digests(spec, code)
+        digests = hook_digests_of(spec, code)
         pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
             journal,

@@ -11,38 +11,49 @@ from promptc.runners.models.request import Message
 from promptc.runners.program import CompiledProgram
 from promptc.spec.errors import UsageError
 
+Upstream = Mapping[str, Mapping[str, Any]]
+"""By predictor what was wired into it in some run."""
 
-def rendered_text(compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None) -> str:
+
+def rendered_text(
+    compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None, upstream: Upstream
+) -> str:
     """Every message under a line that names its predictor and role."""
     parts = []
-    for name, messages in _chosen(compiled, row, step).items():
+    for name, messages in _chosen(compiled, row, step, upstream).items():
         for message in messages:
             parts.append(f"--- {name}: {message.role} ---\n{message.content}\n")
     return "\n".join(parts)
 
 
-def rendered_json(compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None) -> str:
+def rendered_json(
+    compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None, upstream: Upstream
+) -> str:
     """A list of predictors with their messages."""
     document = [
-        {"predictor": name, "messages": messages} for name, messages in _chosen(compiled, row, step).items()
+        {"predictor": name, "messages": messages}
+        for name, messages in _chosen(compiled, row, step, upstream).items()
     ]
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def _chosen(
-    compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None
+    compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None, upstream: Upstream
 ) -> dict[str, tuple[Message, ...]]:
     names = list(compiled.speakers)
     if step is not None:
-        if step not in names:
+        found = [name for name in names if name == step or compiled.speakers[name].predictor.step == step]
+        if not found:
             raise UsageError(f"--step {step}: there is no such predictor", f"there are: {', '.join(names)}")
-        names = [step]
-    return {name: compiled.messages(name, _inputs(compiled, name, row)) for name in names}
+        names = found
+    return {name: compiled.messages(name, _inputs(compiled, name, row, upstream)) for name in names}
 
 
-def _inputs(compiled: CompiledProgram, name: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The row's values; what is not known is a gap."""
-    fields = compiled.speakers[name].signature.inputs
-    if row is None:
-        return {field.name: f"‹{field.name}›" for field in fields}
-    return {field.name: row.get(field.name, f"‹{field.name}›") for field in fields}
+def _inputs(
+    compiled: CompiledProgram, name: str, row: Mapping[str, Any] | None, upstream: Upstream
+) -> dict[str, Any]:
+    """The row's values, and those that a run wired in; what is not known is a gap."""
+    speaker = compiled.speakers[name]
+    known = compiled.program.known_inputs(speaker.predictor.step, row) if row is not None else {}
+    given = {**known, **upstream.get(name, {})}
+    return {field.name: given.get(field.name, f"‹{field.name}›") for field in speaker.signature.inputs}

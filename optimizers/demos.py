@@ -22,7 +22,11 @@ def labeled_demos(search: Search, predictor: Predictor, examples: Sequence[Examp
     """Those of the examples that hold every required output of the predictor, as demos in the same order."""
     golds = gold_columns(search)
     required = {field.name for field in predictor.signature.outputs if field.required}
-    demos = (labeled_demo(predictor.signature, with_gold(e.row, golds), e.id) for e in examples)
+    demos = []
+    for example in examples:
+        seen = search.program.seen_by(predictor.step, with_gold(example.row, golds))
+        if seen is not None:
+            demos.append(labeled_demo(predictor.signature, seen, example.id))
     return tuple(demo for demo in demos if required <= demo.outputs.keys())
 
 
@@ -83,7 +87,7 @@ def traced_demos(record: RowRecord) -> dict[str, Demo]:
     """
     demos: dict[str, Demo] = {}
     clean: set[str] = set()
-    for step in record.trace:
+    for step in record.asked():
         if not step.kept or (step.predictor in clean and step.reasks):
             continue
         if not step.reasks:

@@ -201,7 +201,7 @@ class _Induction:
         for example in self._search.train:
             record = self._passes.get(example.id)
             step = (
-                next((s for s in reversed(record.trace) if s.predictor == predictor.name), None)
+                next((s for s in reversed(record.asked()) if s.predictor == predictor.name), None)
                 if record
                 else None
             )

@@ -84,7 +84,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
 def shown(record: RowRecord, example: Example, predictor: Predictor, golds: Mapping[str, str]) -> Shown:
     """The example of one record: for an inner predictor its own last call, judged by the row's score."""
-    step = next((s for s in reversed(record.trace) if s.predictor == predictor.name), None)
+    step = next((s for s in reversed(record.asked()) if s.predictor == predictor.name), None)
     inputs = step.inputs if step is not None else example.row
     given = step.outputs if step is not None else (record.outputs or {})
     names = {field.name: golds.get(field.name, field.name) for field in predictor.signature.outputs}

@@ -61,7 +61,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         found = await row.lane.retrieve(self.retriever, texts, self.k, where) if texts else []
         hits = _by_rank(found)
         outputs = {"passages": [hit["text"] for hit in hits], "hits": hits}
-        row.note(self.name, "retrieve", inputs={"query": query}, outputs=outputs)
+        row.note(self.name, "retrieve", inputs={"query": query}, outputs={"hits": hits})
         return outputs
 
 

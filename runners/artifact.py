@@ -47,8 +47,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def artifact_bytes(artifact: Artifact) -> bytes:
-    """The file's content: indented JSON in a fixed order."""
-    return msgspec.json.format(msgspec.json.encode(artifact, order="deterministic"), indent=2) + b"\n"
+    """The file's content: indented JSON. Its order is the spec's: that of fields and labels is in the prompt."""
+    return msgspec.json.format(msgspec.json.encode(artifact), indent=2) + b"\n"
 
 
 def make_artifact(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from promptc.runners.candidate import PredictorTexts
+from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
@@ -49,7 +50,10 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One predictor call: asked, parsed, checked, and asked again within its limits."""
+    """One predictor call: asked, parsed, checked, and asked again within its limits.
+
+    `exchanges`, where it is a list, collects what was said.
+    """
 
     lane: Lane
     speaker: Speaker
@@ -58,6 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     rollout: int
     format_retries: int
     advice: str = ""
+    exchanges: list[Exchange] | None = None
 
     async def outputs(
         self, inputs: Mapping[str, Any], validate: Validator | None = None
@@ -76,12 +81,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                 values = format_.parse(signature, completion)
             except ParseError as error:
                 failed = _unreadable(completion, error)
+                self._keep(messages, completion, str(failed))
                 parse_failures += 1
                 if parse_failures > self.format_retries or failed.failure.kind != "parse":
                     break
                 correction = format_.reask(signature, error)
             else:
                 verdict = validate(values) if validate else None
+                self._keep(messages, completion, verdict.message if verdict is not None else "")
                 if verdict is None:
                     return values, reasks, notes
                 notes.append(verdict.message)
@@ -98,6 +105,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             return accepted, reasks, notes
         assert failed is not None
         raise failed
+
+    def _keep(self, messages: tuple[Message, ...], completion: Completion, problem: str) -> None:
+        """Note what was said, where somebody watches."""
+        if self.exchanges is not None:
+            self.exchanges.append(
+                Exchange(
+                    messages=messages, reply=completion.text, reasoning=completion.reasoning, problem=problem
+                )
+            )
 
     def _row(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The row's messages; advice is one input more, and without any the prompt is the plain one."""

@@ -97,6 +97,7 @@ class Effects:
     """The run's one door to the outside.
 
     `missing` grows with the keys of replies that an offline run does not have: no effects, and no run to go on with.
+    While `watching`, traces hold what was said in every request.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Effects:
         self.stop_reason = ""
         self.replayed = 0
         self.rows = 0
+        self.watching = False
         self._served: dict[str, set[tuple[str, str]]] = {}
         self.wake: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None

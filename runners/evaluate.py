@@ -46,6 +46,10 @@ class RowRecord(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = 0.0
     trace: tuple[TraceStep, ...] = ()
 
+    def asked(self) -> list[TraceStep]:
+        """The predictor calls on the way, without steps that asked no model."""
+        return [step for step in self.trace if step.kind == "predict"]
+
     def reason(self) -> str:
         """Why the row scored as it did, in words."""
         if self.failure is not None:

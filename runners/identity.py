@@ -47,13 +47,13 @@ def run_identity(
         "spec": resolved,
         "selection": dict(selection),
         "data": data,
-        "hooks": dict(hooks),
+        "hooks": dict(sorted(hooks.items())),
         "files": spec.files,
         "scripts": script_digests(spec),
         "start": start.digest(),
         "journal": JOURNAL_VERSION,
     }
-    canonical = msgspec.json.encode(parts, order="deterministic")
+    canonical = msgspec.json.encode(parts)  # the order of fields and labels is in the prompt
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 

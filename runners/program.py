@@ -6,6 +6,7 @@ candidate, and the compiled form runs rows.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,6 +105,37 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         retries = self.spec.run.format_retries
         return retries + max((check.retries for step in self.steps for check in step.checks), default=0)
 
+    def known_inputs(self, step: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Those inputs of a step that a row alone decides."""
+        if self.graph is None:
+            return dict(row)
+        node = next((node for node in self.graph.nodes if node.name == step), None)
+        given = {"inputs": {f.name: row[f.name] for f in self.inputs if f.name in row}}
+        known = {}
+        for name, expression in node.inputs.items() if node is not None else ():
+            if expression.roots <= {"inputs"}:
+                with contextlib.suppress(ExpressionError):  # a value that the row lacks is not known
+                    known[name] = expression.evaluate(given)
+        return known
+
+    def seen_by(self, step: str, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What a step takes and should give for a row, by its own fields' names; None where only a run can tell.
+
+        In a pipeline that is so where all that goes in comes from the row. Gold is known of what the program gives as
+        the step gave it.
+        """
+        if self.graph is None:
+            return row
+        node = next((node for node in self.graph.nodes if node.name == step), None)
+        seen = self.known_inputs(step, row)
+        if node is None or node.foreach is not None or seen.keys() < node.inputs.keys():
+            return None
+        for name, expression in self.results.items():
+            root, _, field = expression.text.strip().partition(".")
+            if root == step and field in {f.name for f in node.outputs} and name in row:
+                seen[field] = row[name]
+        return seen
+
     def compile(self, candidate: Candidate) -> CompiledProgram:
         """Put a candidate's texts into the program. A predictor that the candidate does not name keeps the spec's."""
         start = self.start()
@@ -141,10 +173,16 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         return sum(amounts, Amount()) * (1 / len(amounts))
 
     async def run(
-        self, lane: Lane, inputs: Mapping[str, Any], *, role: Role = "task", rollout: int = 0
+        self,
+        lane: Lane,
+        inputs: Mapping[str, Any],
+        *,
+        role: Role = "task",
+        rollout: int = 0,
+        trace: list[TraceStep] | None = None,
     ) -> Prediction:
-        """The prediction for one row. Raises RowFailed."""
-        trace: list[TraceStep] = []
+        """The prediction for one row. Raises RowFailed; a `trace` that is handed in holds what came before it."""
+        trace = [] if trace is None else trace
         program = self.program
         given = {field.name: _input(field, inputs) for field in program.inputs}
         if program.graph is None:

@@ -97,10 +97,11 @@ def _unseen(record: RowRecord) -> list[dict[str, Any]]:
     found = []
     for step in record.trace:
         extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
-        if extra or step.notes:
+        if extra or step.notes or step.kind == "skipped":
             found.append(
                 {
                     "predictor": step.predictor,
+                    **({"kind": step.kind} if step.kind != "predict" else {}),
                     "outputs": extra,
                     **({"notes": step.notes} if step.notes else {}),
                 }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from promptc.runners.asking import Asked, Role, Speaker, Validator, Verdict
+from promptc.runners.exchange import Exchange
+from promptc.runners.failures import RowFailed
 from promptc.runners.phase import Lane
 from promptc.spec.model import Step
 
@@ -25,7 +27,7 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call that gave outputs, on the way to a prediction; or a step that asked no model.
 
     `predictor` is the step's name where `kind` is not `predict`. `kept` is False where a module ran several times and
-    took the result of another run.
+    took the result of another run. `exchanges` are there where the run's effects are watched.
     """
 
     predictor: str
@@ -35,6 +37,7 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     reasks: int = 0
     notes: tuple[str, ...] = ()
     kept: bool = True
+    exchanges: tuple[Exchange, ...] = ()
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +102,24 @@ class StepCall:
             rollout=self._numbered(rollout),
             format_retries=self._compiled.program.spec.run.format_retries,
             advice=self._sampling.advice,
+            exchanges=[] if self._lane.phase.effects.watching else None,
         )
-        outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
-        self._trace.append(
-            TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, reasks=reasks, notes=tuple(notes))
-        )
+        try:
+            outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
+        except RowFailed as error:
+            if asked.exchanges is not None:
+                self._leave(name, inputs, {}, asked, kind="failed", notes=(str(error),))
+            raise
+        self._leave(name, inputs, outputs, asked, reasks=reasks, notes=tuple(notes))
         return outputs
+
+    def _leave(
+        self, name: str, inputs: Mapping[str, Any], outputs: dict[str, Any], asked: Asked, **more: Any
+    ) -> None:
+        exchanges = tuple(asked.exchanges or ())
+        self._trace.append(
+            TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, exchanges=exchanges, **more)
+        )
 
     async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
         """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""

@@ -144,7 +144,7 @@ class _Checker:
 
     def unread_outputs(self) -> None:
         """Outputs that no metric reads, which an optimizer is free to ruin."""
-        if not self._spec.metrics or not self._sound("metrics", "fields", "signature"):
+        if not self._spec.metrics or not self._sound("metrics", "fields", "signature", "pipeline", "outputs"):
             return
         if any(use.field not in (None, *self._outputs) for use in self._spec.metrics):
             return
@@ -157,11 +157,11 @@ class _Checker:
                     read.update(self._outputs)
         for output in self._outputs:
             if output not in read:
+                path = f"{'outputs' if self._spec.stages else 'fields.outputs'}.{output}"
                 self.findings.warning(
                     f'no metric reads the output "{output}"',
-                    self._spec.key_positions.get(f"fields.outputs.{output}")
-                    or self._place("signature", "fields"),
-                    path=f"fields.outputs.{output}",
+                    self._spec.key_positions.get(path) or self._place("signature", "fields", "pipeline"),
+                    path=path,
                     hint="nothing says whether it is right",
                 )
 

@@ -296,7 +296,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def digest(self) -> str:
         """32 hex digits over what the spec says, whatever its layout, comments and file name."""
-        canonical = msgspec.json.encode(self.resolved, order="deterministic")
+        canonical = msgspec.json.encode(
+            self.resolved
+        )  # in its own order: that of fields and labels is in the prompt
         return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
     def __eq__(self, other: object) -> bool:

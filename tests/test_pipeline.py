@@ -356,7 +356,8 @@ def test_an_assertion_sends_its_message_back_and_then_fails_the_row():
     pipeline = [
         step("one", "text -> a", {"text": "inputs.text"}),
         step("two", "a -> b", {"a": "one.a"}, **{
-            "assert": [{"check": "self.b == one.a + '?' && args.a == one.a", "message": "Say it otherwise.", "retries": 1}],
+            "assert": [{"check": "self.b == one.a + '?' && args.a == one.a", "message": "Say it otherwise.",
+                        "retries": 1}],
         }),
     ]  # fmt: skip
     world = World(pipeline, upper)

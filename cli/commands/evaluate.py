@@ -64,7 +64,10 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
     async def work(session: Session) -> Outcome:
         summary, records = await evaluate_split(session, split, examples, prepared.start, overlap=overlap)
         return Outcome(
-            summary=summary, start=prepared.start, shown=tuple(zip(records, examples, strict=True))
+            summary=summary,
+            start=prepared.start,
+            seen=loaded.seen_rows,
+            shown=tuple(zip(records, examples, strict=True)),
         )
 
     return conduct(

@@ -15,7 +15,14 @@ from promptc.cli.options import spec_options, target, view_options
 @click.option(
     "--row", "row_id", metavar="ID", help="The row to render. Without it, inputs are shown as gaps."
 )
-@click.option("--step", metavar="NAME", help="Only this predictor.")
+@click.option("--step", metavar="NAME", help="Only this step, or this predictor.")
+@click.option(
+    "--from",
+    "run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Fill in what earlier steps gave the row in that run.",
+)
 @click.option(
     "--candidate", type=click.Path(path_type=Path), metavar="FILE",
     help="Render an edited candidate.yaml, an artifact or a run's winner.",
@@ -29,6 +36,7 @@ def render(spec: Path | None, **typed: Any) -> int:
     Examples:
       promptc render spec.yaml --row t007
       promptc render spec.yaml --row t007 --candidate runs/triage-optimize-latest
+      promptc render handbook.yaml --row q12 --step answer --from runs/handbook-eval-latest
       promptc render spec.yaml --json | jq -r '.[0].messages[0].content'
     """
     from promptc.cli.entry import open_view
@@ -46,9 +54,23 @@ def render(spec: Path | None, **typed: Any) -> int:
         else loaded.candidate or program.start()
     )
     row = _row(loaded, typed["row_id"]) if typed["row_id"] else None
+    upstream = _upstream(typed["run"], typed["row_id"], terminal, environment) if typed["run"] else {}
     show = rendered_json if typed["as_json"] else rendered_text
-    terminal.write(show(program.compile(candidate), row, typed["step"]))
+    terminal.write(show(program.compile(candidate), row, typed["step"], upstream))
     return 0
+
+
+def _upstream(run: Path, row_id: str | None, terminal: Any, environment: Any) -> dict[str, dict[str, Any]]:
+    """By predictor what went into it in a run, the last time where there were several."""
+    import asyncio
+
+    from promptc.cli.tracing import traced
+    from promptc.spec.errors import UsageError
+
+    if row_id is None:
+        raise UsageError("--from shows what a run gave one row", "name it with --row")
+    found = asyncio.run(traced(run, row_id, None, terminal, environment))
+    return {step.predictor: step.inputs for step in found.steps if step.kind == "predict"}
 
 
 def _row(loaded: Any, row_id: str) -> dict[str, Any]:
