@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from promptc.runners.candidate import Candidate
+from promptc.runners.comparison import Settings, compared
 from promptc.runners.dataset import Dataset
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator, RowRecord
@@ -45,6 +46,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.spec.run.seed,
         )
 
+    def compared(
+        self, before: Sequence[RowRecord], after: Sequence[RowRecord], examples: Sequence[Example]
+    ) -> SplitSummary:
+        """The figures of `after` with those of `before` and the differences; all stand in the examples' order."""
+        return compared(
+            self.summarized(after, examples),
+            self.summarized(before, examples),
+            list(zip(before, after, strict=True)),
+            examples,
+            self.judge,
+            Settings(slices=self.spec.slices, cluster=self.spec.data.cluster, seed=self.spec.run.seed),
+        )
+
     def served_notes(self) -> list[str]:
         """A sentence for each model whose provider changed what answers under its name while the run went on."""
         return [
@@ -52,11 +66,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             for name, served in self.effects.served().items()
             if len(served) > 1
         ]
-
-    def clusters(self, examples: Sequence[Example]) -> list[str] | None:
-        """The cluster of each row; None where rows are independent."""
-        column = self.spec.data.cluster
-        return None if column is None else [str(e.row.get(column)) for e in examples]
 
 
 def row_line(

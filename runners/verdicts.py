@@ -42,8 +42,15 @@ def gate_verdicts(gates: Sequence[GateResult]) -> list[VerdictLine]:
     found = []
     for gate in gates:
         if gate.status == "failed":
-            figure = "there are no held-out rows" if gate.value is None else f"it is {gate.value:.4g}"
+            figure = "there are no held-out rows" if gate.value is None else _figure(gate, gate.value)
             found.append(VerdictLine(code=1, message=f"gate failed: {gate.text} ({figure})"))
         elif gate.status == "missing":
             found.append(VerdictLine(code=7, message=f"gate without a figure: {gate.text}"))
     return found
+
+
+def _figure(gate: GateResult, value: float) -> str:
+    """The figure and how far it is from what was promised; exactly on it where `>` or `<` asks for more."""
+    if gate.threshold is None or gate.threshold == value:
+        return f"it is {value:.4g}"
+    return f"it is {value:.4g}, missed by {abs(value - gate.threshold):.2g}"

@@ -116,7 +116,15 @@ def _scores(details: ReportDetails) -> list[str]:
             table(("split", "rows", "score"), [(n, count(s.n), measured(s)) for n, s in splits], right=(1,))
         ]
     rows = [_score_row(name, split) for name, split in splits]
-    return [table(("split", "rows", "start", "winner", "change", "p"), rows, right=(1,))]
+    return [table(("split", "rows", "start", "winner", "change", "p"), rows, right=(1,)), *_gap(details)]
+
+
+def _gap(details: ReportDetails) -> list[str]:
+    found = details.summary.gap
+    if found is None:
+        return []
+    interval_ = signed_interval(found.ci_low, found.ci_high)
+    return [f"Gap dev − test: {change(found.difference)} {interval_}"]
 
 
 def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
@@ -152,6 +160,7 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
     if not any(line.before is not None for line in lines):
         rows = [(cell(line.name), count(line.now.n), measured(line.now)) for line in lines]
         return table((title, "rows", "score"), rows, right=(1,))
+    tested = any(line.p is not None for line in lines)
     compared = [
         (
             cell(line.name),
@@ -159,10 +168,12 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
             score(line.before.score if line.before is not None else None),
             score(line.now.score),
             change(line.change) + (" 🔻" if line.fell else ""),
+            *([escaped(probability(line.p)) if line.p is not None else MISSING] if tested else []),
         )
         for line in lines
     ]
-    return table((title, "rows", "start", "winner", "change"), compared, right=(1, 2, 3, 4))
+    head = (title, "rows", "start", "winner", "change", *(["p (Holm)"] if tested else []))
+    return table(head, compared, right=(1, 2, 3, 4))
 
 
 def _tallies(details: ReportDetails) -> list[str]:
