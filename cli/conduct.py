@@ -195,7 +195,7 @@ def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
     for name, content in write_reports(details).items():
         directory.write(name, content)
     terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
-    _show(summary, details, wishes, terminal)
+    _show(summary, msgspec.structs.replace(details, finished_before=True), wishes, terminal)
     return summary.exit_code
 
 
