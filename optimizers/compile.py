@@ -190,7 +190,7 @@ def _trial_line(session: Session, trial: Trial) -> TrialLine:
     ]
     found: Figure = figure(
         [score for score, _ in scored],
-        binary=session.judge.binary,
+        binary=session.judge.binary_rows,
         clusters=clusters_of((example for _, example in scored), session.spec.data.cluster),
         seed=session.spec.run.seed,
     )

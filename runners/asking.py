@@ -49,7 +49,10 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One predictor call: asked, parsed, checked, and asked again within its limits."""
+    """One predictor call: asked, parsed, checked, and asked again within its limits.
+
+    A rollout that is `sampled` is to differ; one that is not repeats the plain request as it stands, with another seed.
+    """
 
     lane: Lane
     speaker: Speaker
@@ -58,6 +61,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     rollout: int
     format_retries: int
     advice: str = ""
+    sampled: bool = True
 
     async def outputs(
         self, inputs: Mapping[str, Any], validate: Validator | None = None
@@ -133,7 +137,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return completion
 
     def _request(self, messages: tuple[Message, ...]) -> Request:
-        return self.lane.phase.effects.request(self.model, messages, self.speaker.params, self.rollout)
+        return self.lane.phase.effects.request(
+            self.model, messages, self.speaker.params, self.rollout, sampled=self.sampled
+        )
 
 
 def _unreadable(completion: Completion, error: ParseError) -> RowFailed:

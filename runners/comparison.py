@@ -55,15 +55,15 @@ def compared(
         )
 
     metrics = {
-        m.use.name: difference(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics
+        m.use.name: difference(rows, _metric_value(m.use.name), judge.binary_metric(m)) for m in judge.metrics
     }
     slices = {
-        (column, value): difference(chosen, _score, judge.binary)
+        (column, value): difference(chosen, _score, judge.binary_rows)
         for column in settings.slices
         for value, chosen in by_value(rows, column).items()
     }
     found = _improvement(
-        difference(rows, _score, judge.binary),
+        difference(rows, _score, judge.binary_rows),
         adjusted(metrics) if len(metrics) > 1 else {},
         adjusted(slices),
     )

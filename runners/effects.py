@@ -151,11 +151,20 @@ class Effects:
         return Phase(self, self._phases, digest, window=self.concurrency, in_waves=in_waves)
 
     def request(
-        self, model: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+        self,
+        model: str,
+        messages: tuple[Message, ...],
+        params: dict[str, Any],
+        rollout: int = 0,
+        *,
+        sampled: bool = True,
     ) -> Request:
-        """The request to a model, with a `max_tokens` where the budget needs one."""
+        """The request to a model, with a `max_tokens` where the budget needs one.
+
+        A rollout that is `sampled` has a temperature above 0; a repeat of the plain request keeps its parameters.
+        """
         request = self.models.request(model, messages, params, rollout)
-        if rollout and not request.params.get("temperature"):
+        if sampled and rollout and not request.params.get("temperature"):
             request = msgspec.structs.replace(
                 request, params={**request.params, "temperature": SAMPLING_TEMPERATURE}
             )

@@ -90,6 +90,10 @@ def row_line(
         line["details"] = record.details
     if record.failure is not None:
         line["failure"] = record.failure
+    if record.passed is not None:
+        line["passed"] = record.passed
+    if record.repeats:
+        line["repeats"] = record.repeats
     if record.reasks:
         line["reasks"] = record.reasks
     reasoning = _unseen(record)

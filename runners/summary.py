@@ -13,6 +13,7 @@ from promptc.runners.ledger import Ledger
 from promptc.runners.metrics.protocol import Score
 from promptc.runners.metrics.tally import tally_of
 from promptc.runners.program import Prediction
+from promptc.runners.repeat_figures import RepeatFigures, repeat_figures
 from promptc.runners.rows import Example
 from promptc.runners.statistics import mean_interval
 
@@ -79,7 +80,8 @@ class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `metrics` has a figure per metric, `tallies` what a metric says about all rows together (macro-F1, a confusion
     matrix), `slices` a figure per column and value, `failures` a count per kind. `unscored` rows failed without a
-    score, `abstained` rows had no gold for any metric. `start` and `improvement` stand beside an optimized result.
+    score, `abstained` rows had no gold for any metric. `passed` is the share of rows that the pass rule passes, and
+    `repeats` says how much the runs of a row differ. `start` and `improvement` stand beside an optimized result.
     """
 
     score: float | None
@@ -97,6 +99,8 @@ class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
+    passed: Figure | None = None
+    repeats: RepeatFigures | None = None
     start: SplitSummary | None = None
     improvement: Improvement | None = None
 
@@ -202,17 +206,19 @@ def summarize(
         clusters = clusters_of((e for _, e in scored), cluster)
         return figure([v for v, _ in scored], binary=binary, clusters=clusters, seed=seed)
 
-    whole = over(rows, lambda r: r.score, judge.binary)
+    whole = over(rows, lambda r: r.score, judge.binary_rows)
     return SplitSummary(
         score=whole.score,
         ci_low=whole.ci_low,
         ci_high=whole.ci_high,
         n=whole.n,
-        metrics={m.use.name: over(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics},
+        metrics={
+            m.use.name: over(rows, _metric_value(m.use.name), judge.binary_metric(m)) for m in judge.metrics
+        },
         tallies=_tallies(rows, judge),
         slices={
             column: {
-                value: over(chosen, lambda r: r.score, judge.binary)
+                value: over(chosen, lambda r: r.score, judge.binary_rows)
                 for value, chosen in by_value(rows, column).items()
             }
             for column in slices
@@ -225,6 +231,8 @@ def summarize(
         input_tokens=sum(r.input_tokens for r, _ in rows),
         output_tokens=sum(r.output_tokens for r, _ in rows),
         cost=_cost(r.cost for r, _ in rows),
+        passed=over(rows, _passed, True) if judge.repeats.pass_rule else None,
+        repeats=repeat_figures([r for r, _ in rows], judge.repeats),
     )
 
 
@@ -275,6 +283,10 @@ def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[st
             tally.add(applied.case(example.row, prediction), Score(value, details=dict(details)))
         figures[applied.use.name] = tally.figures()
     return figures
+
+
+def _passed(record: RowRecord) -> float | None:
+    return None if record.passed is None else float(record.passed)
 
 
 def _counts(kinds: Iterable[str]) -> dict[str, int]:

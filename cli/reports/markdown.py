@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from promptc.cli.reports import repeats
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.facts import best_trials, gate_figures, next_commands, stopped, unpriced
@@ -51,6 +52,7 @@ def markdown_report(details: ReportDetails) -> str:
         f"### {_SIGNS[found.mood]} promptc {escaped(details.title())}",
         f"**{escaped(found.sentence, 2000)}**",
         *_scores(details),
+        *_repeats(details),
         *_metrics(details),
         *_slices(details),
         *_tallies(details),
@@ -134,6 +136,16 @@ def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
         return name, count(split.n), before, f"**{measured(split)}**", MISSING, MISSING
     moved = f"**{change(found.difference)}** {signed_interval(found.ci_low, found.ci_high)}"
     return name, count(split.n), before, measured(split), moved, escaped(probability(found.p))
+
+
+def _repeats(details: ReportDetails) -> list[str]:
+    for name, split in details.splits()[:1]:
+        rows = [(label, escaped(said)) for label, said in repeats.facts(split)]
+        if split.passed is not None:
+            rows.insert(0, ("passed", f"**{measured(split.passed)}**"))
+        runs = f", {counted(split.repeats.count, 'run')} of each row" if split.repeats is not None else ""
+        return [table((f"{name}{escaped(runs)}", ""), rows)] if rows else []
+    return []
 
 
 def _metrics(details: ReportDetails) -> list[str]:
