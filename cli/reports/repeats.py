@@ -48,7 +48,7 @@ def facts(split: SplitSummary) -> list[tuple[str, str]]:
     more = f"  and {found.count - MOST_RUNS} more" if found.count > MOST_RUNS else ""
     rows = [("each run", means + more)]
     rows.append(
-        ("unsteady", f"{counted(found.unsteady, 'row')} of {split.rows:,} score differently from run to run")
+        ("unsteady", f"{found.unsteady:,} of {split.rows:,} rows score differently from run to run")
     )
     if found.variance is not None:
         rows.append(("variance", _variance(found)))
