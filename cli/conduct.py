@@ -8,7 +8,8 @@ import gc
 import os
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -133,7 +134,7 @@ async def _conducted(
     async with open_session(
         prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
     ) as (session, models):
-        outcome = await _worked(work, session, models)
+        outcome = await _worked(work, session, models, choices.source)
         timing = _timing(session, models, time.perf_counter() - began)
     summary = judged(
         outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
@@ -155,16 +156,16 @@ async def _conducted(
     return summary.exit_code
 
 
-async def _worked(work: Work, session: Session, models: ModelStack) -> Outcome:
+async def _worked(work: Work, session: Session, models: ModelStack, source: Path | None) -> Outcome:
     """What the work came to; nothing where replies are missing offline, since what is left would mislead."""
     try:
         outcome = await work(session)
     except Untrusted as error:
         if models.missing:
-            raise not_recorded(models) from error
+            raise not_recorded(models, source) from error
         raise
     if models.missing:
-        raise not_recorded(models)
+        raise not_recorded(models, source)
     return outcome
 
 
@@ -226,8 +227,3 @@ def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:
         retries=sum(sum(f.retries.values()) for f in figures.values()),
         models=figures,
     )
-
-
-def selected(ids: Sequence[str], limit: int | None, split: str) -> dict[str, Any]:
-    """The selection as a run's identity keeps it."""
-    return {"split": split, "ids": sorted(ids), "limit": limit}

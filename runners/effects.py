@@ -64,6 +64,10 @@ class Models(Protocol):
         ...
 
 
+Recall = Callable[[bytes], tuple[EffectKind, bytes] | None]
+"""What another run recorded under a key; None where it has nothing."""
+
+
 class Hooks(Protocol):
     """The user's functions: `promptc.runners.hooks.HookPool`."""
 
@@ -97,6 +101,7 @@ class Effects:
     """The run's one door to the outside.
 
     `missing` grows with the keys of replies that an offline run does not have: no effects, and no run to go on with.
+    `recall` brings effects of another run, which are recorded here as if they had just come.
     """
 
     def __init__(
@@ -114,6 +119,7 @@ class Effects:
         stop_file: Path | None = None,
         hook_digests: dict[str, str] | None = None,
         missing: Collection[bytes] = (),
+        recall: Recall | None = None,
     ) -> None:
         self.journal = journal
         self.ledger = ledger
@@ -122,6 +128,7 @@ class Effects:
         self.retrievers = retrievers
         self.concurrency = concurrency
         self.missing = missing
+        self._recall = recall
         self.stopping = False
         self.at_once = False
         self.signal_number = 0
@@ -393,7 +400,8 @@ class Effects:
     ) -> Effect:
         try:
             try:
-                kind, payload = await ask()
+                recalled = self._recall(key) if self._recall is not None else None
+                kind, payload = recalled or await ask()
             except CallAbandoned:
                 raise self.interruption() from None
             return await self.journal.record(key, phase=phase.number, kind=kind, role=role, payload=payload)

@@ -76,6 +76,7 @@ def row_line(
     golds = session.judge.gold_columns()
     line: dict[str, Any] = {
         "id": record.id,
+        "digest": example.digest,
         "split": split,
         "candidate": candidate,
         "score": record.score,

@@ -47,9 +47,7 @@ def facts(split: SplitSummary) -> list[tuple[str, str]]:
     means = "  ".join(score(mean) for mean in found.scores[:MOST_RUNS])
     more = f"  and {found.count - MOST_RUNS} more" if found.count > MOST_RUNS else ""
     rows = [("each run", means + more)]
-    rows.append(
-        ("unsteady", f"{found.unsteady:,} of {split.rows:,} rows score differently from run to run")
-    )
+    rows.append(("unsteady", f"{found.unsteady:,} of {split.rows:,} rows score differently from run to run"))
     if found.variance is not None:
         rows.append(("variance", _variance(found)))
     if found.failures:
