@@ -43,21 +43,9 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows(self) -> Iterator[ScoredRow]:
         """The rows of an `eval`; of an `optimize` those of its winner, which is the start where that has won."""
-        found = list(self._lines())
+        found = list(scored_rows(self.path))
         won = "winner" if any(row.candidate == "winner" for row in found) else "start"
         return (row for row in found if row.candidate == won or self.marker.command == "eval")
-
-    def _lines(self) -> Iterator[ScoredRow]:
-        path = self.path / "rows.jsonl"
-        try:
-            with open(path, "rb") as lines:
-                for number, line in enumerate(lines, start=1):
-                    try:
-                        yield msgspec.json.decode(line, type=ScoredRow)
-                    except msgspec.DecodeError as error:
-                        raise DataError(path, f"not a row of a run: {error}", line=number) from error
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
     def recorded(self) -> Recorded:
         """The effects in its journal. Raises UsageError where it kept none."""
@@ -67,6 +55,20 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.path} kept no journal", "a run with journal: memory cannot be answered from"
             )
         return Recorded(path)
+
+
+def scored_rows(folder: Path) -> Iterator[ScoredRow]:
+    """The rows in a run's directory, whoever's they are. Raises DataError, UsageError."""
+    path = folder / "rows.jsonl"
+    try:
+        with open(path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield msgspec.json.decode(line, type=ScoredRow)
+                except msgspec.DecodeError as error:
+                    raise DataError(path, f"not a row of a run: {error}", line=number) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def open_run(path: Path) -> FinishedRun:

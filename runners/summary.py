@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from promptc.runners.baselines import BaselineComparison
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import Ledger
@@ -164,6 +165,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     test: SplitSummary | None = None
     all: SplitSummary | None = None
     gap: Gap | None = None
+    baseline: BaselineComparison | None = None
     gates: tuple[GateResult, ...] = ()
     cost: dict[str, RoleCost] = {}
     calls: int = 0

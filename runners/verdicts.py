@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from promptc.runners.baselines import BaselineComparison
 from promptc.runners.summary import GateResult, SplitSummary, VerdictLine
+
+REGRESSION = "regression against "
+"""How the verdict of a run that is worse than its baseline begins."""
 
 PRECEDENCE = (130, 143, 3, 2, 4, 5, 6, 7, 1, 8, 0)
 """The gravest first; design: exit codes are API."""
@@ -35,6 +39,15 @@ def split_verdicts(name: str, split: SplitSummary, max_unscored: float) -> list[
         message = f"{name}: the budget ended with {cut} of {split.rows} rows not asked"
         found.append(VerdictLine(code=7, message=message))
     return found
+
+
+def baseline_verdicts(found: BaselineComparison | None) -> list[VerdictLine]:
+    """The verdict of a run that is worse than its baseline."""
+    if found is None or found.verdict != "regression":
+        return []
+    figures = f"{found.difference:+.3f} ({found.ci_low:+.3f} to {found.ci_high:+.3f}, p = {found.p:.2g})"
+    said = f"{REGRESSION}{found.source}: {figures} on {found.n} rows, and {found.max_drop:g} is allowed"
+    return [VerdictLine(code=1, message=said)]
 
 
 def gate_verdicts(gates: Sequence[GateResult]) -> list[VerdictLine]:

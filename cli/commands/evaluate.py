@@ -43,6 +43,30 @@ SPLITS = ("dev", "train", "test", "all")
 @click.option(
     "--fail-under", "floors", multiple=True, metavar="[METRIC=]X", help="Exit 1 below this score. Repeatable."
 )
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN|FILE",
+    help="Compare row by row with an earlier run or a saved baseline; exit 1 on a regression.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0, max=1),
+    metavar="X",
+    help="How far the score may fall below the baseline's. Default: 0.02.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    metavar="P",
+    help="How unlikely a difference has to be by chance, to count. Default: 0.05.",
+)
+@click.option(
+    "--save-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the scores of the rows as a baseline, to be kept in the repository.",
+)
 @run_options
 @spec_options
 @view_options
@@ -55,9 +79,12 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
       promptc eval spec.yaml --split test --fail-under 0.8
       promptc eval runs/triage-optimize-latest --split test
       promptc eval spec.yaml --candidate edited.yaml --rows t007,t012 -v
+      promptc eval --save-baseline baseline.json     # then, on every change:
+      promptc eval --baseline baseline.json --max-drop 0.02
       promptc eval --last-failed                     # after a change: only what went wrong
       promptc eval --from runs/triage-eval-latest    # after a change of a metric: no call
     """
+    from promptc.cli.baselines import held_against
     from promptc.cli.conduct import Outcome, Wishes, conduct
     from promptc.cli.entry import choices_of, open_view
     from promptc.cli.loading import load, read_environment
@@ -90,6 +117,7 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
         choices_of(typed),
         Wishes(
             gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split, loaded.spec)),
+            held=held_against(typed, prepared, examples),
             as_json=typed["as_json"],
             arguments=click.get_current_context().find_object(tuple) or (),
         ),

@@ -46,7 +46,8 @@ def change(difference: float | None) -> str:
 def points(difference: float) -> str:
     """A difference of scores in points out of a hundred, as one speaks of it."""
     hundredths = 100 * difference
-    return f"{hundredths:.1f} points" if hundredths < 9.95 else f"{hundredths:.0f} points"
+    figure = f"{hundredths:.1f}".removesuffix(".0") if hundredths < 9.95 else f"{hundredths:.0f}"
+    return f"{figure} point{'' if figure == '1' else 's'}"
 
 
 def signed_interval(low: float, high: float) -> str:

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from promptc.cli.reports import repeats
+from promptc.cli.reports import baseline, repeats
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.facts import best_trials, gate_figures, next_commands, stopped, unpriced
@@ -56,6 +56,7 @@ def markdown_report(details: ReportDetails) -> str:
         *_metrics(details),
         *_slices(details),
         *_tallies(details),
+        *_baseline(details),
         *_gates(details),
         *_failures(details),
         *_search(details),
@@ -202,6 +203,19 @@ def _tallies(details: ReportDetails) -> list[str]:
             if parts:
                 shown.append(f"{code(metric)} on {name}: {'; '.join(parts)}")
     return shown
+
+
+_BASELINE = {"regression": "❌", "improvement": "✅", "tie": "✅", "not enough data": "➖"}
+
+
+def _baseline(details: ReportDetails) -> list[str]:
+    found = details.summary.baseline
+    if found is None:
+        return []
+    head = f"**Baseline** {code(found.source)}: {_BASELINE[found.verdict]} {found.verdict}"
+    return [
+        f"{head} – {escaped(baseline.figures(found), 300)}; {escaped('; '.join(baseline.remarks(found)), 300)}"
+    ]
 
 
 def _gates(details: ReportDetails) -> list[str]:
