@@ -8,11 +8,13 @@ import gc
 import os
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from promptc.cli.baselines import Held, save_baseline
 from promptc.cli.console import Terminal
 from promptc.cli.finish import (
     judged,
@@ -35,6 +37,7 @@ from promptc.cli.opening import (
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
 from promptc.cli.reports.files import write_reports
+from promptc.runners.baselines import scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.models.stack import ModelStack
@@ -77,6 +80,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     fail_if_no_improvement: bool = False
     as_json: bool = False
     arguments: tuple[str, ...] = ()
+    held: Held = Held()
 
 
 Work = Callable[[Session], Awaitable[Outcome]]
@@ -105,15 +109,26 @@ def conduct(
             terminal.say(
                 f"{directory.path} holds another finished run: it is replaced once this one is complete"
             )
-        if directory.finished:
-            if not choices.retry_failed:
-                return _again(directory, wishes, terminal)
+        if directory.finished and not choices.retry_failed:
+            summary = _again(directory, wishes, terminal)
+        else:
             directory.reopen()
-        return asyncio.run(
-            _conducted(
-                command, prepared, choices, wishes, terminal, work, directory, budget, environment, version
+            summary = asyncio.run(
+                _conducted(
+                    command,
+                    prepared,
+                    choices,
+                    wishes,
+                    terminal,
+                    work,
+                    directory,
+                    budget,
+                    environment,
+                    version,
+                )
             )
-        )
+        save_baseline(wishes.held, summary, directory.path, scoring_digest(prepared.spec), terminal)
+        return summary.exit_code
     except Interrupted as error:
         error.hint = f"the same command goes on from here: {shlex.join(('promptc', *wishes.arguments))}"
         raise
@@ -132,17 +147,15 @@ async def _conducted(
     budget: Budget,
     environment: Mapping[str, str],
     version: str,
-) -> int:
+) -> Summary:
     began = time.perf_counter()
     directory.write("spec.resolved.yaml", resolved_bytes(prepared.spec))
     async with open_session(
         prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
     ) as (session, models):
-        outcome = await _worked(work, session, models)
+        outcome = await _worked(work, session, models, choices.source)
         timing = _timing(session, models, time.perf_counter() - began)
-    summary = judged(
-        outcome.summary, timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
-    )
+    summary = _judged(outcome.summary, timing, wishes, directory)
     details = ReportDetails(
         summary=summary,
         spec_name=prepared.spec.name,
@@ -157,19 +170,19 @@ async def _conducted(
     if choices.output is None:
         point_latest(RUNS, prepared.spec.name, command, directory.path)
     _show(summary, details, wishes, terminal)
-    return summary.exit_code
+    return summary
 
 
-async def _worked(work: Work, session: Session, models: ModelStack) -> Outcome:
+async def _worked(work: Work, session: Session, models: ModelStack, source: Path | None) -> Outcome:
     """What the work came to; nothing where replies are missing offline, since what is left would mislead."""
     try:
         outcome = await work(session)
     except Untrusted as error:
         if models.missing:
-            raise not_recorded(models) from error
+            raise not_recorded(models, source) from error
         raise
     if models.missing:
-        raise not_recorded(models)
+        raise not_recorded(models, source)
     return outcome
 
 
@@ -186,20 +199,28 @@ def _write(
     directory.write(REPORT_DETAILS, msgspec.json.encode(details))
 
 
-def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> int:
+def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> Summary:
     """The verdict of a finished run; gates may have changed since, so they are held anew."""
     timing = stored_timing(directory)
-    summary = judged(
-        stored_summary(directory), timing, wishes.gates, fail_if_no_improvement=wishes.fail_if_no_improvement
-    )
+    summary = _judged(stored_summary(directory), timing, wishes, directory)
     directory.write("summary.json", summary_bytes(summary))
     details = msgspec.json.decode((directory.path / REPORT_DETAILS).read_bytes(), type=ReportDetails)
     details = msgspec.structs.replace(details, summary=summary, run_directory=str(directory.path))
     for name, content in write_reports(details).items():
         directory.write(name, content)
     terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
-    _show(summary, details, wishes, terminal)
-    return summary.exit_code
+    _show(summary, msgspec.structs.replace(details, finished_before=True), wishes, terminal)
+    return summary
+
+
+def _judged(summary: Summary, timing: Timing, wishes: Wishes, directory: RunDirectory) -> Summary:
+    return judged(
+        summary,
+        timing,
+        wishes.gates,
+        fail_if_no_improvement=wishes.fail_if_no_improvement,
+        baseline=wishes.held.compared(directory.work),
+    )
 
 
 def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Terminal) -> None:
@@ -229,8 +250,3 @@ def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:
         retries=sum(sum(f.retries.values()) for f in figures.values()),
         models=figures,
     )
-
-
-def selected(ids: Sequence[str], limit: int | None, split: str) -> dict[str, Any]:
-    """The selection as a run's identity keeps it."""
-    return {"split": split, "ids": sorted(ids), "limit": limit}

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import msgspec
 
 from promptc.runners.artifact import Artifact
+from promptc.runners.baselines import Baseline
 from promptc.runners.failures import Failure
 from promptc.runners.summary import Summary
 
-Document = Literal["spec", "summary", "program", "prediction"]
+Document = Literal["spec", "summary", "program", "prediction", "baseline"]
 Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,6 +33,8 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "dev": "The figures on the dev split, where it was scored.",
         "test": "The figures on the test split, where it was scored.",
         "all": "The figures on all rows, where they were scored together.",
+        "gap": "How far the winner's score on dev lies above that on test: what choosing on dev has flattered.",
+        "baseline": "The run beside the baseline that it was held against; null without one.",
         "gates": "Each gate with the figure that it was held against.",
         "cost": "What was asked for, by role, at recorded prices.",
         "calls": "Replies, re-asks included and transport retries not.",
@@ -58,6 +61,8 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "input_tokens": "Tokens of all prompts.",
         "output_tokens": "Tokens of all replies.",
         "cost": "US dollars; null where a model has no known price.",
+        "passed": "The share of rows that the pass rule passes.",
+        "repeats": "How much several runs of each row differ; null where each is run once.",
         "start": "The same figures for the start, beside those of an optimized winner.",
         "improvement": "The winner's score minus the start's, compared row by row.",
     },
@@ -75,7 +80,72 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "wins": "Rows on which the winner is better.",
         "ties": "Rows on which both score the same.",
         "losses": "Rows on which the start is better.",
+        "permutation_p": "The same by the permutation test.",
+        "detectable": "The smallest difference that these rows show four times out of five.",
         "verdict": "Whether the difference is an improvement, a loss, or no significant change.",
+        "fallen_slices": "How many slices are significantly worse than the start's, by Holm's method.",
+        "metrics": "The difference of each metric, where there are several.",
+        "slices": "The difference of each slice.",
+    },
+    "Change": {
+        "difference": "The mean of the rows' differences.",
+        "ci_low": "The lower end of its 95 % interval.",
+        "ci_high": "The upper end of its 95 % interval.",
+        "p": "How likely so large a difference is where there is none.",
+        "p_adjusted": "The same by Holm's method, which allows for the other comparisons beside it.",
+        "n": "How many rows were compared.",
+        "wins": "Rows on which the winner is better.",
+        "ties": "Rows on which both score the same.",
+        "losses": "Rows on which the start is better.",
+    },
+    "BaselineComparison": {
+        "source": "The baseline's file, or the run's directory.",
+        "verdict": "What the difference says, with what is allowed.",
+        "before": "The baseline's mean over the rows that both scored.",
+        "after": "This run's mean over the same rows.",
+        "difference": "The mean of the rows' differences.",
+        "ci_low": "The lower end of its interval, at 1 - alpha.",
+        "ci_high": "The upper end of its interval, at 1 - alpha.",
+        "p": "How likely so large a difference is where there is none.",
+        "n": "How many rows were compared.",
+        "wins": "Rows on which this run is better.",
+        "ties": "Rows on which both score the same.",
+        "losses": "Rows on which the baseline is better.",
+        "detectable": "The smallest difference that these rows show four times out of five.",
+        "max_drop": "How far the score may fall.",
+        "alpha": "How unlikely a difference has to be by chance, to count.",
+        "missing": "Rows of the baseline that were not scored now.",
+        "new": "Rows that the baseline does not have.",
+        "changed": "Rows whose content is not what it was.",
+    },
+    "Baseline": {
+        "baseline": "The version of this document.",
+        "name": "The spec's name.",
+        "split": "The rows that were scored.",
+        "identity": "The run that scored them.",
+        "scoring": "The digest of what judged them: metrics, objective, reducer, judges, code.",
+        "score": "The mean score; null where no row has one.",
+        "rows": "The score of each row.",
+    },
+    "BaselineRow": {
+        "id": "The row's id.",
+        "digest": "The digest of the row's content.",
+        "score": "Its score; null where it had none.",
+    },
+    "Gap": {
+        "difference": "The score on dev minus the score on test.",
+        "ci_low": "The lower end of its 95 % interval.",
+        "ci_high": "The upper end of its 95 % interval.",
+    },
+    "RepeatFigures": {
+        "count": "How often each row was run.",
+        "reduce": "How the scores of a row's runs make one.",
+        "scores": "The mean of each run over all rows.",
+        "variance": "The variance between a row's runs, averaged over the rows.",
+        "noise": "The share of the variance of the rows' scores that is chance; null for reducers other than mean.",
+        "unsteady": "Rows whose runs do not all score the same.",
+        "unscored": "Single runs that failed for no fault of the program.",
+        "failures": "How many single runs failed, by kind.",
     },
     "RoleCost": {
         "calls": "Replies to this role.",
@@ -86,6 +156,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "text": "The gate as the spec has it.",
         "value": "The figure; null where there is none.",
         "status": "Whether the gate was met.",
+        "threshold": "The number that it was compared with.",
     },
     "VerdictLine": {
         "code": "The exit code that this calls for.",
@@ -181,10 +252,16 @@ def prediction_schema() -> Schema:
     }
 
 
+def baseline_schema() -> Schema:
+    """What `eval --save-baseline` writes."""
+    return _struct_schema("promptc baseline", Baseline)
+
+
 _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "summary": summary_schema,
     "program": program_schema,
     "prediction": prediction_schema,
+    "baseline": baseline_schema,
 }
 
 

@@ -39,6 +39,7 @@ def choices_of(typed: Mapping[str, Any]) -> Choices:
         jobs=typed["jobs"],
         allow_code=typed["allow_code"],
         candidate=typed.get("candidate") or typed.get("start"),
+        source=typed.get("source"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from promptc.runners.artifact import artifact_bytes, candidate_tree, make_artifact, prompt_markdown
+from promptc.runners.baselines import BaselineComparison, scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.failures import FailureKind
 from promptc.runners.gates import held_against
@@ -19,17 +20,23 @@ from promptc.runners.run_directory import RunDirectory
 from promptc.runners.session import Session
 from promptc.runners.summary import SplitSummary, Summary, VerdictLine
 from promptc.runners.timing import Timing
-from promptc.runners.verdicts import exit_code, gate_verdicts
+from promptc.runners.verdicts import baseline_verdicts, exit_code, gate_verdicts
 from promptc.spec.model import Gate, Spec
 
 
 def judged(
-    summary: Summary, timing: Timing, gates: Sequence[Gate], *, fail_if_no_improvement: bool = False
+    summary: Summary,
+    timing: Timing,
+    gates: Sequence[Gate],
+    *,
+    fail_if_no_improvement: bool = False,
+    baseline: BaselineComparison | None = None,
 ) -> Summary:
-    """The summary with its gates held and its exit code decided. Gates are no part of a run's identity."""
+    """The summary with its gates held and its exit code decided. Gates and baseline are no part of a run's identity."""
+    summary = msgspec.structs.replace(summary, baseline=baseline)
     results = held_against(gates, every_figure(summary), every_figure(timing))
     verdicts = [v for v in summary.verdicts if v.code not in (1, 8) and not v.message.startswith("gate ")]
-    verdicts += gate_verdicts(results)
+    verdicts += [*gate_verdicts(results), *baseline_verdicts(baseline)]
     if fail_if_no_improvement and not _improved(summary):
         verdicts.append(VerdictLine(code=8, message="no significant improvement"))
     return msgspec.structs.replace(
@@ -114,6 +121,7 @@ def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> 
             "spec": session.spec.digest(),
             "data": session.dataset.digest,
             "start": session.start.digest(),
+            "scoring": scoring_digest(session.spec),
         },
         "rows": {part: len(session.dataset.part(part)) for part in ("train", "dev", "test")},
         "git": git_state(Path(session.spec.base)),

@@ -22,8 +22,9 @@ from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.data_checks import check_data, check_files
 from promptc.runners.dataset import Dataset, column_types, load_examples
-from promptc.runners.effects import Effects
+from promptc.runners.effects import Effects, Recall
 from promptc.runners.evaluate import Evaluator
+from promptc.runners.finished_run import open_run
 from promptc.runners.hook_source import hook_digest
 from promptc.runners.hooks import HookPool
 from promptc.runners.identity import run_identity
@@ -66,6 +67,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int | None = None
     allow_code: bool = False
     candidate: Path | None = None
+    source: Path | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +214,7 @@ async def open_session(
             stop_file=directory.work / "stop",
             hook_digests=digests,
             missing=missing.keys,
+            recall=_recalled(choices, stack),
         )
         effects.on_stop = models.stop
         stack.push_async_callback(effects.drain)
@@ -244,6 +247,15 @@ def _shown_progress(
     )
     stack.callback(progress.close)
     return progress
+
+
+def _recalled(choices: Choices, stack: contextlib.AsyncExitStack) -> Recall | None:
+    """What the run that replies are taken from recorded."""
+    if choices.source is None:
+        return None
+    recorded = open_run(choices.source).recorded()
+    stack.callback(recorded.close)
+    return recorded.find
 
 
 @contextlib.asynccontextmanager
@@ -287,13 +299,16 @@ class Missing:
         self.keys.add(key)
 
 
-def not_recorded(models: ModelStack) -> Untrusted:
-    """The error of an offline run whose replies are not all there, with a list of them."""
+def not_recorded(models: ModelStack, source: Path | None = None) -> Untrusted:
+    """The error of a run whose replies should all be recorded, in `source` say, with a list of those that are not."""
     missing = list({request.key(): request for request in models.missing}.values())
     lines = [f"{r.model}: {excerpt(r.messages[-1].content, MISSING_TEXT)}" for r in missing[:MISSING_SHOWN]]
     if len(missing) > MISSING_SHOWN:
         lines.append(f"and {len(missing) - MISSING_SHOWN} more")
     replies = "1 reply is" if len(missing) == 1 else f"{len(missing)} replies are"
+    if source is not None:
+        hint = "the program, its model or its rows are not those of that run; score it without --from"
+        return Untrusted("\n".join([f"{replies} not recorded in {source}:", *lines]), hint)
     return Untrusted("\n".join([f"{replies} not recorded:", *lines]), "run once without --offline")
 
 
@@ -323,6 +338,7 @@ def open_stack(
         fresh=choices.fresh,
         max_age=choices.max_age,
         offline=choices.offline,
+        recorded_only=_answered_before(spec) if choices.source is not None else frozenset(),
         base=spec.base,
         seed=spec.run.seed,
     )
@@ -336,6 +352,11 @@ def open_stack(
     )
     stack.push_async_callback(models.close)
     return models
+
+
+def _answered_before(spec: Spec) -> frozenset[str]:
+    """The models whose replies an earlier run has to hold: all but those that judge."""
+    return frozenset(model_names(spec)) - {metric.model for metric in spec.metrics}
 
 
 def model_names(spec: Spec) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     data = prepared.dataset
     if not data.dev or not data.train:
         raise UsageError("optimize needs rows to learn from and rows to choose on", "see data.split")
-    sizes = Sizes(len(data.train), len(data.dev), len(data.test))
+    repeat = prepared.spec.run.repeat
+    sizes = Sizes(len(data.train), len(data.dev) * repeat, len(data.test) * repeat)
     plan = optimizer.plan(prepared.program, sizes)
     runs = dict(plan.runs)
     low, high = runs.get("task", (0, 0))
@@ -68,7 +69,8 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
 def planned_eval(prepared: Prepared, split: str, rows: int) -> Forecast:
     """The forecast of `eval`. Raises SpecError for a budget in dollars that cannot be kept."""
     plan = Plan(runs={}, first_trial=0, trials=0)
-    forecast = _forecast(prepared, f"eval --split {split}", {"task": (rows, rows)}, plan)
+    runs = rows * prepared.spec.run.repeat
+    forecast = _forecast(prepared, f"eval --split {split}", {"task": (runs, runs)}, plan)
     findings = _check_prices(prepared.spec, forecast)
     if findings:
         raise SpecError(tuple(findings))
@@ -130,7 +132,7 @@ def _check_budget(prepared: Prepared, plan: Plan, sizes: Sizes) -> list[Diagnost
     """The walls that are too low for one trial: to be said before anything is paid."""
     spec = prepared.spec
     needed = _first_trial(prepared, plan, sizes)
-    runs = f"{plan.first_trial} program runs on train and dev, and two passes over {sizes.test} test rows"
+    runs = f"{plan.first_trial} program runs on train and dev, and {2 * sizes.test} on test"
     walls: list[tuple[str, Budget | RoleBudget, Amount]] = [("budget", spec.budget, total(needed))]
     walls += [
         (f"budget.roles.{role}", wall, needed.get(role, Amount())) for role, wall in spec.budget.roles.items()

@@ -8,6 +8,7 @@ import msgspec
 
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search, Trial
+from promptc.runners.comparison import fallen_notes, gap
 from promptc.runners.evaluate import Arm, RowRecord
 from promptc.runners.ledger import Amount, scaled
 from promptc.runners.metric_check import check_metrics
@@ -20,7 +21,7 @@ from promptc.runners.summary import (
     Summary,
     TrialLine,
     VerdictLine,
-    compared,
+    clusters_of,
     costs,
     figure,
 )
@@ -91,7 +92,7 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         label = "test of start and winner together" if len(arms) > 1 else "test of the start"
         session.progress.phase(label, len(data.test) * len(arms))
         before, after = await _test(session, start, winner)
-        test = _pair(session, before, after, data.test)
+        test = session.compared(before, after, data.test)
         _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)
         shown = tuple(zip(after, data.test, strict=True))
     rows_log.put_in_order()
@@ -114,6 +115,7 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         verdicts=tuple(verdicts),
         dev=dev,
         test=test,
+        gap=gap(dev, test),
         cost=costs(session.effects.ledger),
         calls=int(spent.calls),
         tokens=int(spent.tokens),
@@ -121,9 +123,15 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         trials=tuple(_trial_line(session, trial) for trial in search.trials),
         winner=_trial_line(session, winner),
         served_models=session.effects.served(),
-        notes=(*notes, *session.served_notes()),
+        notes=(*notes, *_fallen(dev, test), *session.served_notes()),
     )
     return Optimized(winner=winner, summary=summary, shown=shown)
+
+
+def _fallen(dev: SplitSummary | None, test: SplitSummary | None) -> list[str]:
+    """Slices that fell, on the rows that the search never saw where there are some."""
+    name, split = ("test", test) if test is not None else ("dev", dev)
+    return fallen_notes(name, split) if split is not None else []
 
 
 def in_words(figures: SplitSummary | None, *, held_out: bool, won: bool) -> str:
@@ -162,20 +170,7 @@ def _test_estimate(session: Session) -> dict[str, Amount]:
 def _dev_figures(session: Session, search: Search, start: Trial, winner: Trial) -> SplitSummary | None:
     if not winner.records:
         return None
-    return _pair(session, start.records, winner.records, search.dev)
-
-
-def _pair(
-    session: Session, before: Sequence[RowRecord], after: Sequence[RowRecord], examples: Sequence[Example]
-) -> SplitSummary:
-    return compared(
-        session.summarized(after, examples),
-        session.summarized(before, examples),
-        list(zip(before, after, strict=True)),
-        binary=session.judge.binary,
-        clusters=session.clusters(examples),
-        seed=session.spec.run.seed,
-    )
+    return session.compared(start.records, winner.records, search.dev)
 
 
 def _log_rows(
@@ -190,8 +185,15 @@ def _log_rows(
 
 
 def _trial_line(session: Session, trial: Trial) -> TrialLine:
-    scores = [r.score for r in trial.records if r.score is not None]
-    found: Figure = figure(scores, binary=session.judge.binary, clusters=None, seed=session.spec.run.seed)
+    scored = [
+        (r.score, e) for r, e in zip(trial.records, session.dataset.dev, strict=False) if r.score is not None
+    ]
+    found: Figure = figure(
+        [score for score, _ in scored],
+        binary=session.judge.binary_rows,
+        clusters=clusters_of((example for _, example in scored), session.spec.data.cluster),
+        seed=session.spec.run.seed,
+    )
     return TrialLine(
         number=trial.number,
         candidate=trial.candidate.digest(),

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """How many rows there are to learn from, to choose on, and to report on."""
+    """How many rows there are to learn from; how many program runs it takes to choose on dev and to report on test.
+
+    The latter are rows times `run.repeat`.
+    """
 
     train: int
     dev: int

@@ -120,10 +120,12 @@ class Search:
     ) -> list[tuple[RowRecord, ...]]:
         """Run candidates on chosen rows, for learning: what the budget does not hold is left out, from the end.
 
+        Each row is run once, whatever `run.repeat` says: what is learned from is one run, not a mean of several.
+
         One pass over dev is kept back, so that what was learned can be tried.
         """
         arms = [
-            (Arm(compiled=self.program.compile(c), role=role, rollout=rollout), tuple(rows))
+            (Arm(compiled=self.program.compile(c), role=role, rollout=rollout, once=True), tuple(rows))
             for c, rows in candidate_rows
             if rows
         ]

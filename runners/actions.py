@@ -31,7 +31,16 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The module's outputs."""
         given = {field.name: value_of(field, args, self.step.name) for field in self.step.signature.inputs}
-        call = StepCall(row.compiled, self.step, row.lane, row.trace, row.role, row.rollout, scope=scope)
+        call = StepCall(
+            row.compiled,
+            self.step,
+            row.lane,
+            row.trace,
+            row.role,
+            row.rollout,
+            steady=row.steady,
+            scope=scope,
+        )
         return await self.module.run(call, self.step.signature, given)
 
 

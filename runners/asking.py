@@ -53,6 +53,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call: asked, parsed, checked, and asked again within its limits.
 
     `exchanges`, where it is a list, collects what was said.
+    A rollout that is `sampled` is to differ; one that is not repeats the plain request as it stands, with another seed.
     """
 
     lane: Lane
@@ -63,6 +64,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     format_retries: int
     advice: str = ""
     exchanges: list[Exchange] | None = None
+    sampled: bool = True
 
     async def outputs(
         self, inputs: Mapping[str, Any], validate: Validator | None = None
@@ -149,7 +151,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return completion
 
     def _request(self, messages: tuple[Message, ...]) -> Request:
-        return self.lane.phase.effects.request(self.model, messages, self.speaker.params, self.rollout)
+        return self.lane.phase.effects.request(
+            self.model, messages, self.speaker.params, self.rollout, sampled=self.sampled
+        )
 
 
 def _unreadable(completion: Completion, error: ParseError) -> RowFailed:

@@ -64,6 +64,10 @@ class Models(Protocol):
         ...
 
 
+Recall = Callable[[bytes], tuple[EffectKind, bytes] | None]
+"""What another run recorded under a key; None where it has nothing."""
+
+
 class Hooks(Protocol):
     """The user's functions: `promptc.runners.hooks.HookPool`."""
 
@@ -98,6 +102,7 @@ class Effects:
 
     `missing` grows with the keys of replies that an offline run does not have: no effects, and no run to go on with.
     While `watching`, traces hold what was said in every request.
+    `recall` brings effects of another run, which are recorded here as if they had just come.
     """
 
     def __init__(
@@ -115,6 +120,7 @@ class Effects:
         stop_file: Path | None = None,
         hook_digests: dict[str, str] | None = None,
         missing: Collection[bytes] = (),
+        recall: Recall | None = None,
     ) -> None:
         self.journal = journal
         self.ledger = ledger
@@ -123,6 +129,7 @@ class Effects:
         self.retrievers = retrievers
         self.concurrency = concurrency
         self.missing = missing
+        self._recall = recall
         self.stopping = False
         self.at_once = False
         self.signal_number = 0
@@ -153,11 +160,20 @@ class Effects:
         return Phase(self, self._phases, digest, window=self.concurrency, in_waves=in_waves)
 
     def request(
-        self, model: str, messages: tuple[Message, ...], params: dict[str, Any], rollout: int = 0
+        self,
+        model: str,
+        messages: tuple[Message, ...],
+        params: dict[str, Any],
+        rollout: int = 0,
+        *,
+        sampled: bool = True,
     ) -> Request:
-        """The request to a model, with a `max_tokens` where the budget needs one."""
+        """The request to a model, with a `max_tokens` where the budget needs one.
+
+        A rollout that is `sampled` has a temperature above 0; a repeat of the plain request keeps its parameters.
+        """
         request = self.models.request(model, messages, params, rollout)
-        if rollout and not request.params.get("temperature"):
+        if sampled and rollout and not request.params.get("temperature"):
             request = msgspec.structs.replace(
                 request, params={**request.params, "temperature": SAMPLING_TEMPERATURE}
             )
@@ -386,7 +402,8 @@ class Effects:
     ) -> Effect:
         try:
             try:
-                kind, payload = await ask()
+                recalled = self._recall(key) if self._recall is not None else None
+                kind, payload = recalled or await ask()
             except CallAbandoned:
                 raise self.interruption() from None
             return await self.journal.record(key, phase=phase.number, kind=kind, role=role, payload=payload)

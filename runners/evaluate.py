@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -15,8 +14,11 @@ from promptc.runners.judging import Judge, Judged, LaneServices
 from promptc.runners.ledger import UNLIMITED, Amount, Estimate, scaled
 from promptc.runners.phase import Job, Lane
 from promptc.runners.program import EXPECTED_REPLY_TOKENS, CompiledProgram, Prediction
+from promptc.runners.records import RowRecord as RowRecord
+from promptc.runners.records import judged_record, merged
+from promptc.runners.records import not_reached as not_reached
+from promptc.runners.repeats import Repeats
 from promptc.runners.rows import Example
-from promptc.runners.step_call import TraceStep
 
 BYTES_PER_CHARACTER = 4
 """UTF-8's longest character: with it a count of characters bounds a count of bytes, and so of tokens."""
@@ -26,43 +28,16 @@ JUDGE_PROMPT_BYTES = 16384
 """Longest text that a judge's own instructions and rubric are taken to have."""
 
 
-class RowRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One row's prediction with its scores: a line of rows.jsonl, and what optimizers learn from.
-
-    `score` is None for an unscored row (see `failure`) and for one that no metric could judge.
-    """
-
-    id: str
-    index: int
-    outputs: dict[str, Any] | None
-    score: float | None
-    metrics: dict[str, float | None]
-    feedback: dict[str, str] = {}
-    details: dict[str, dict[str, Any]] = {}
-    failure: Failure | None = None
-    reasks: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = 0.0
-    trace: tuple[TraceStep, ...] = ()
-
-    def asked(self) -> list[TraceStep]:
-        """The predictor calls on the way, without steps that asked no model."""
-        return [step for step in self.trace if step.kind == "predict"]
-
-    def reason(self) -> str:
-        """Why the row scored as it did, in words."""
-        if self.failure is not None:
-            return f"{self.failure.kind}: {self.failure.message}"
-        return "; ".join(text for text in self.feedback.values() if text)
-
-
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate in an evaluation: what runs, as whom, and with which sample of the model's replies."""
+    """One candidate in an evaluation: what runs, as whom, and with which sample of the model's replies.
+
+    Each row is run as often as `run.repeat` says, and `once` where it is learned from rather than measured.
+    """
 
     compiled: CompiledProgram
     role: Role = "task"
     rollout: int = 0
+    once: bool = False
 
 
 class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,11 +115,15 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
 
         return await phase.run(jobs(), done)
 
+    def repeats(self, arm: Arm) -> Repeats:
+        """How often each row of the arm is run, and what the runs come to."""
+        return Repeats() if arm.once or self.judge is None else self.judge.repeats
+
     def row_estimate(self, arm: Arm, sample: Sequence[Example]) -> dict[str, Amount]:
         """What a row is expected to cost, re-asks included at the rate seen so far."""
         ledger = self.effects.ledger
         _, calls = arm.compiled.program.calls()
-        factor = 1.0 + ledger.reask_rate
+        factor = (1.0 + ledger.reask_rate) * self.repeats(arm).count
         estimate: dict[str, Amount] = {arm.role: self._call(arm, sample) * (calls * factor)}
         if self.judge is not None and self.judge.calls():
             judged = ledger.mean_call("judge") or self._call(arm, sample)
@@ -201,7 +180,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if self.judge is not None and self.judge.calls():
             judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
             worst["judge"] = judged * self.judge.calls()
-        return worst
+        return scaled(worst, self.repeats(arm).count)
 
     def _shown(self, replies: int, model: str) -> int:
         """The bytes of earlier replies that a module shows the model again."""
@@ -227,20 +206,40 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         return job
 
     async def row(self, arm: Arm, example: Example, lane: Lane) -> RowRecord:
-        """Predict and judge one row."""
+        """Predict and judge one row, as often as it is to be repeated, all at once."""
+        repeats = self.repeats(arm)
+        if repeats.count == 1:
+            record = await self._run(arm, example, lane, 0)
+            scores = [] if record.score is None else [record.score]
+            return msgspec.structs.replace(record, passed=repeats.passed(scores))
+
+        def run(index: int) -> Callable[[Lane], Awaitable[RowRecord]]:
+            return lambda own: self._run(arm, example, own, index)
+
+        return merged(await lane.together([run(index) for index in range(repeats.count)]), repeats)
+
+    async def _run(self, arm: Arm, example: Example, lane: Lane, repeat: int) -> RowRecord:
         try:
-            prediction = await arm.compiled.run(lane, example.row, role=arm.role, rollout=arm.rollout)
+            prediction = await arm.compiled.run(
+                lane,
+                example.row,
+                role=arm.role,
+                rollout=arm.rollout * self.repeats(arm).count + repeat,
+                steady=arm.rollout == 0,
+            )
         except RowFailed as error:
             return self._failed(example, error.failure, lane)
         if self.judge is None:
-            return _record(example, prediction, Judged(score=None, metrics={}, feedback={}, details={}), lane)
+            return judged_record(
+                example, prediction, Judged(score=None, metrics={}, feedback={}, details={}), lane
+            )
         services = LaneServices(lane, self.judge.judge_format, self.judge.format_retries)
         used = lane.usage()
         try:
             judged = await self.judge.judge(example.row, prediction, services)
         except RowFailed as error:
             return self._failed(example, error.failure, lane, prediction)
-        return _record(example, prediction, judged, lane, used)
+        return judged_record(example, prediction, judged, lane, used)
 
     def _failed(
         self, example: Example, failure: Failure, lane: Lane, prediction: Prediction | None = None
@@ -260,39 +259,3 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             cost=cost,
             trace=prediction.trace if prediction else (),
         )
-
-
-def _record(
-    example: Example,
-    prediction: Prediction,
-    judged: Judged,
-    lane: Lane,
-    used: tuple[int, int, float | None] | None = None,
-) -> RowRecord:
-    tokens_in, tokens_out, cost = used if used is not None else lane.usage()
-    return RowRecord(
-        id=example.id,
-        index=example.index,
-        outputs=prediction.outputs,
-        score=judged.score,
-        metrics=judged.metrics,
-        feedback=judged.feedback,
-        details=judged.details,
-        reasks=sum(step.reasks for step in prediction.trace),
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        cost=cost,
-        trace=prediction.trace,
-    )
-
-
-def not_reached(example: Example) -> RowRecord:
-    """The record of a row that the budget cut off."""
-    return RowRecord(
-        id=example.id,
-        index=example.index,
-        outputs=None,
-        score=None,
-        metrics={},
-        failure=Failure("budget", "the budget ended before this row was asked"),
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from promptc.runners.summary import GateResult
 from promptc.spec.model import Gate
 
@@ -29,7 +31,7 @@ def held_against(
     scored split should have and has not (the budget ended, a slice has no rows) makes it `missing`. Without held-out
     rows, gates on test fail.
     """
-    return [_held(gate, summary, timing) for gate in gates]
+    return [msgspec.structs.replace(_held(gate, summary, timing), threshold=gate.value) for gate in gates]
 
 
 def _held(gate: Gate, summary: Mapping[str, Any], timing: Mapping[str, Any]) -> GateResult:

@@ -13,6 +13,7 @@ from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
 from promptc.runners.program import Prediction
+from promptc.runners.repeats import Repeats
 from promptc.spec.expressions import Expression, ExpressionError, compile_expression
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import MetricUse, Spec
@@ -67,11 +68,21 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     objective: str | None
     judge_format: Format
     format_retries: int
+    repeats: Repeats = Repeats()
 
     @property
     def binary(self) -> bool:
-        """True when every score is 0 or 1: pass/fail statistics apply."""
+        """True when every score of a run is 0 or 1."""
         return len(self._deciding()) == 1 and self._deciding()[0].metric.binary
+
+    @property
+    def binary_rows(self) -> bool:
+        """True when every score of a row, however often it is run, is 0 or 1: pass/fail statistics apply."""
+        return self.binary and self.repeats.keeps_binary
+
+    def binary_metric(self, applied: AppliedMetric) -> bool:
+        """The same for the scores of one metric."""
+        return applied.metric.binary and self.repeats.keeps_binary
 
     def gold_columns(self) -> tuple[str, ...]:
         """The columns that hold gold, in the order of the metrics."""
@@ -204,6 +215,7 @@ def build_judge(spec: Spec) -> Judge:
         objective=spec.objective[0] if spec.objective and spec.objective != ("score",) else None,
         judge_format=build(FORMATS, Plugin(kind="format", name="chat")),
         format_retries=spec.run.format_retries,
+        repeats=Repeats(count=spec.run.repeat, reduce=spec.run.reduce, pass_rule=spec.run.pass_rule or ""),
     )
 
 

@@ -26,13 +26,17 @@ Scope = Mapping[str, Any]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One row on its way through a program: who asks, on which lane, and the trace that it leaves."""
+    """One row on its way through a program: who asks, on which lane, and the trace that it leaves.
+
+    A `steady` rollout repeats the plain requests with another seed; others are sampled to differ.
+    """
 
     compiled: CompiledProgram
     lane: Lane
     trace: list[TraceStep]
     role: Role
     rollout: int
+    steady: bool = False
 
     def on(self, lane: Lane, trace: list[TraceStep]) -> Row:
         """The same row on another lane, with a trace of its own."""

@@ -180,17 +180,21 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         role: Role = "task",
         rollout: int = 0,
         trace: list[TraceStep] | None = None,
+        steady: bool = False,
     ) -> Prediction:
-        """The prediction for one row. Raises RowFailed; a `trace` that is handed in holds what came before it."""
+        """The prediction for one row. Raises RowFailed; a `trace` that is handed in holds what came before it.
+
+        A `steady` rollout is a repeat: the same requests with another seed, where others are sampled to differ.
+        """
         trace = [] if trace is None else trace
         program = self.program
         given = {field.name: _input(field, inputs) for field in program.inputs}
         if program.graph is None:
             (step,) = program.steps
-            call = StepCall(self, step, lane, trace, role, rollout, scope={"inputs": given})
+            call = StepCall(self, step, lane, trace, role, rollout, steady=steady, scope={"inputs": given})
             outputs = await program.modules[step.name].run(call, step.signature, given)
         else:
-            row = Row(compiled=self, lane=lane, trace=trace, role=role, rollout=rollout)
+            row = Row(compiled=self, lane=lane, trace=trace, role=role, rollout=rollout, steady=steady)
             scope = {"inputs": given}
             values = await program.graph.run(row, scope)
             outputs = results_of(program.results, {**scope, **values}, "the program")

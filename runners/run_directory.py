@@ -240,9 +240,14 @@ def default_path(folder: Path, name: str, command: str, identity: str) -> Path:
     return folder / f"{_slug(name)}-{command}-{identity[:12]}"
 
 
+def latest_path(folder: Path, name: str, command: str) -> Path:
+    """The link to the newest run of a command."""
+    return folder / f"{_slug(name)}-{command}-latest"
+
+
 def point_latest(folder: Path, name: str, command: str, target: Path) -> None:
     """Let `runs/<name>-<command>-latest` name the newest run; left alone where links cannot be made."""
-    link = folder / f"{_slug(name)}-{command}-latest"
+    link = latest_path(folder, name, command)
     temporary = folder / f".{link.name}.tmp"
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from promptc.runners.candidate import Candidate
+from promptc.runners.comparison import Settings, compared
 from promptc.runners.dataset import Dataset
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator, RowRecord
@@ -45,6 +46,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.spec.run.seed,
         )
 
+    def compared(
+        self, before: Sequence[RowRecord], after: Sequence[RowRecord], examples: Sequence[Example]
+    ) -> SplitSummary:
+        """The figures of `after` with those of `before` and the differences; all stand in the examples' order."""
+        return compared(
+            self.summarized(after, examples),
+            self.summarized(before, examples),
+            list(zip(before, after, strict=True)),
+            examples,
+            self.judge,
+            Settings(slices=self.spec.slices, cluster=self.spec.data.cluster, seed=self.spec.run.seed),
+        )
+
     def served_notes(self) -> list[str]:
         """A sentence for each model whose provider changed what answers under its name while the run went on."""
         return [
@@ -52,11 +66,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             for name, served in self.effects.served().items()
             if len(served) > 1
         ]
-
-    def clusters(self, examples: Sequence[Example]) -> list[str] | None:
-        """The cluster of each row; None where rows are independent."""
-        column = self.spec.data.cluster
-        return None if column is None else [str(e.row.get(column)) for e in examples]
 
 
 def row_line(
@@ -67,6 +76,7 @@ def row_line(
     golds = session.judge.gold_columns()
     line: dict[str, Any] = {
         "id": record.id,
+        "digest": example.digest,
         "split": split,
         "candidate": candidate,
         "score": record.score,
@@ -81,6 +91,10 @@ def row_line(
         line["details"] = record.details
     if record.failure is not None:
         line["failure"] = record.failure
+    if record.passed is not None:
+        line["passed"] = record.passed
+    if record.repeats:
+        line["repeats"] = record.repeats
     if record.reasks:
         line["reasks"] = record.reasks
     reasoning = _unseen(record)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from promptc.runners.permutation import permutation_p
+from promptc.runners.power import detectable_difference, detectable_from_error
 from promptc.runners.resampling import (
     Units,
     bootstrap_p,
@@ -54,7 +56,11 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """The mean of after − before over the `n` rows that both scored, with its 95 % interval and p."""
+    """The mean of after − before over the `n` rows that both scored, with its 95 % interval and p.
+
+    `permutation_p` is that of the permutation test, beside. `detectable` is the smallest true difference that rows
+    which vary like these show four times out of five; None where there is nothing to tell apart.
+    """
 
     difference: float
     ci_low: float
@@ -64,6 +70,8 @@ class Difference(msgspec.Struct, frozen=True):
     wins: int
     ties: int
     losses: int
+    permutation_p: float = 1.0
+    detectable: float | None = None
 
 
 def mean_interval(
@@ -99,6 +107,7 @@ def paired_difference(
     *,
     binary: bool,
     clusters: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> Difference:
     """What changed from `before` to `after` on the same rows, which stand in the same order.
@@ -121,10 +130,21 @@ def paired_difference(
         return Difference(0.0, -1.0, 1.0, 1.0, 0, 0, 0, 0)
     units = units_of(changes, groups)
     wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
-    low, high = _interval(changes, units, 0.95, seed, lowest=-1.0)
+    low, high = _interval(changes, units, confidence, seed, lowest=-1.0)
     p = _mcnemar(wins, losses) if binary and groups is None else _p_value(units, seed)
     mean = units.mean
-    return Difference(mean, min(low, mean), max(high, mean), p, n, wins, n - wins - losses, losses)
+    return Difference(
+        difference=mean,
+        ci_low=min(low, mean),
+        ci_high=max(high, mean),
+        p=p,
+        n=n,
+        wins=wins,
+        ties=n - wins - losses,
+        losses=losses,
+        permutation_p=permutation_p(units, seed) if units.count > 1 else 1.0,
+        detectable=_detectable(units, 1 - confidence),
+    )
 
 
 def unchanged(n: int) -> Difference:
@@ -137,6 +157,14 @@ def verdict(difference: Difference, alpha: float = 0.05) -> Verdict:
     if difference.p >= alpha or difference.ci_low <= 0 <= difference.ci_high:
         return "no significant change"
     return "improvement" if difference.difference > 0 else "regression"
+
+
+def _detectable(units: Units, alpha: float) -> float:
+    """From how much the units' changes vary; where none varies, what so many units can show at all."""
+    error = units.standard_error() if units.count > 1 else 0.0
+    if error == 0:
+        return detectable_difference(units.count, alpha=alpha)
+    return min(1.0, detectable_from_error(error, alpha=alpha))
 
 
 def _checked(scores: Scores, *, binary: bool) -> Floats:

@@ -62,6 +62,7 @@ class StepCall:
         "_sampling",
         "_scope",
         "_spans",
+        "_steady",
         "_step",
         "_trace",
     )
@@ -76,6 +77,7 @@ class StepCall:
         rollout: int,
         *,
         scope: Mapping[str, Any],
+        steady: bool = False,
         sampling: Sampling | None = None,
     ) -> None:
         self._compiled = compiled
@@ -85,6 +87,7 @@ class StepCall:
         self._scope = scope
         self._role = role
         self._rollout = rollout
+        self._steady = steady
         self._sampling = sampling or Sampling()
         self._spans: list[range] = []
 
@@ -100,6 +103,7 @@ class StepCall:
             model=model,
             role=self._role,
             rollout=self._numbered(rollout),
+            sampled=bool(self._inner(rollout)) or not self._steady,
             format_retries=self._compiled.program.spec.run.format_retries,
             advice=self._sampling.advice,
             exchanges=[] if self._lane.phase.effects.watching else None,
@@ -186,15 +190,20 @@ class StepCall:
             self._role,
             self._rollout,
             scope=self._scope,
+            steady=self._steady,
             sampling=sampling,
         )
 
     def _numbered(self, rollout: int) -> int:
         """One number for the sample at every level: equal only for the same run of the same runs, 0 for all firsts."""
+        _, most = self._compiled.program.modules[self._step.name].calls()
+        return self._rollout * most + self._inner(rollout)
+
+    def _inner(self, rollout: int) -> int:
+        """The number of the sample among those that the step's module takes of itself."""
         for index, of in reversed(self._sampling.path):
             rollout = rollout * of + index
-        _, most = self._compiled.program.modules[self._step.name].calls()
-        return self._rollout * most + rollout
+        return rollout
 
     def _validator(self, speaker: Speaker, inputs: Mapping[str, Any]) -> Validator | None:
         checks = self._compiled.program.checks.get(self._step.name, ())

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from promptc.runners.baselines import BaselineComparison
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import Ledger
 from promptc.runners.metrics.protocol import Score
 from promptc.runners.metrics.tally import tally_of
 from promptc.runners.program import Prediction
+from promptc.runners.repeat_figures import RepeatFigures, repeat_figures
 from promptc.runners.rows import Example
-from promptc.runners.statistics import Difference, mean_interval, paired_difference, unchanged, verdict
+from promptc.runners.statistics import mean_interval
 
 SUMMARY_VERSION = 1
+
+Row = TypeVar("Row")
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,17 +32,48 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     n: int
 
 
-class Improvement(msgspec.Struct, frozen=True, kw_only=True):
-    """The paired difference winner − start, with interval, p and what they mean; wins, ties and losses count rows."""
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """The paired difference winner − start of one metric or one slice; `p_adjusted` is Holm's, over all beside it."""
 
     difference: float
     ci_low: float
     ci_high: float
     p: float
+    p_adjusted: float
+    n: int
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+
+
+class Improvement(msgspec.Struct, frozen=True, kw_only=True):
+    """The paired difference winner − start, with interval, p and what they mean; wins, ties and losses count rows.
+
+    `detectable` is the smallest difference that these rows show four times out of five. `metrics` and `slices` part
+    the difference, where there are several metrics, and slices.
+    """
+
+    difference: float
+    ci_low: float
+    ci_high: float
+    p: float
+    permutation_p: float = 1.0
+    detectable: float | None = None
     wins: int = 0
     ties: int = 0
     losses: int = 0
     verdict: str = ""
+    fallen_slices: int = 0
+    metrics: dict[str, Change] = {}
+    slices: dict[str, dict[str, Change]] = {}
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """The winner's score on dev, by which it was chosen, minus that on test, with its 95 % interval."""
+
+    difference: float
+    ci_low: float
+    ci_high: float
 
 
 class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +81,8 @@ class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `metrics` has a figure per metric, `tallies` what a metric says about all rows together (macro-F1, a confusion
     matrix), `slices` a figure per column and value, `failures` a count per kind. `unscored` rows failed without a
-    score, `abstained` rows had no gold for any metric. `start` and `improvement` stand beside an optimized result.
+    score, `abstained` rows had no gold for any metric. `passed` is the share of rows that the pass rule passes, and
+    `repeats` says how much the runs of a row differ. `start` and `improvement` stand beside an optimized result.
     """
 
     score: float | None
@@ -64,6 +100,8 @@ class SplitSummary(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
+    passed: Figure | None = None
+    repeats: RepeatFigures | None = None
     start: SplitSummary | None = None
     improvement: Improvement | None = None
 
@@ -82,6 +120,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     value: float | None
     status: Literal["met", "failed", "not applicable", "missing"]
+    threshold: float | None = None
 
 
 class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +164,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     dev: SplitSummary | None = None
     test: SplitSummary | None = None
     all: SplitSummary | None = None
+    gap: Gap | None = None
+    baseline: BaselineComparison | None = None
     gates: tuple[GateResult, ...] = ()
     cost: dict[str, RoleCost] = {}
     calls: int = 0
@@ -140,7 +181,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return {"train": self.train, "dev": self.dev, "test": self.test, "all": self.all}.get(name)
 
 
-def figure(scores: Sequence[float], *, binary: bool, clusters: Sequence[str] | None, seed: int) -> Figure:
+def figure(
+    scores: Sequence[float], *, binary: bool, clusters: Sequence[Hashable] | None, seed: int
+) -> Figure:
     """A mean with its interval."""
     if not len(scores):
         return Figure(score=None, ci_low=None, ci_high=None, n=0)
@@ -162,21 +205,23 @@ def summarize(
 
     def over(chosen: Iterable[tuple[RowRecord, Example]], value: _Value, binary: bool) -> Figure:
         scored = [(v, e) for r, e in chosen if (v := value(r)) is not None]
-        clusters = [str(e.row.get(cluster)) for _, e in scored] if cluster is not None else None
+        clusters = clusters_of((e for _, e in scored), cluster)
         return figure([v for v, _ in scored], binary=binary, clusters=clusters, seed=seed)
 
-    whole = over(rows, lambda r: r.score, judge.binary)
+    whole = over(rows, lambda r: r.score, judge.binary_rows)
     return SplitSummary(
         score=whole.score,
         ci_low=whole.ci_low,
         ci_high=whole.ci_high,
         n=whole.n,
-        metrics={m.use.name: over(rows, _metric_value(m.use.name), m.metric.binary) for m in judge.metrics},
+        metrics={
+            m.use.name: over(rows, _metric_value(m.use.name), judge.binary_metric(m)) for m in judge.metrics
+        },
         tallies=_tallies(rows, judge),
         slices={
             column: {
-                value: over(chosen, lambda r: r.score, judge.binary)
-                for value, chosen in _by_value(rows, column).items()
+                value: over(chosen, lambda r: r.score, judge.binary_rows)
+                for value, chosen in by_value(rows, column).items()
             }
             for column in slices
         },
@@ -188,26 +233,9 @@ def summarize(
         input_tokens=sum(r.input_tokens for r, _ in rows),
         output_tokens=sum(r.output_tokens for r, _ in rows),
         cost=_cost(r.cost for r, _ in rows),
+        passed=over(rows, _passed, True) if judge.repeats.pass_rule else None,
+        repeats=repeat_figures([r for r, _ in rows], judge.repeats),
     )
-
-
-def compared(
-    winner: SplitSummary,
-    start: SplitSummary,
-    pairs: Sequence[tuple[RowRecord, RowRecord]],
-    *,
-    binary: bool,
-    clusters: Sequence[str] | None,
-    seed: int,
-) -> SplitSummary:
-    """The winner's figures with the start's and the paired difference beside them; pairs are (start, winner)."""
-    before = [record.score for record, _ in pairs]
-    after = [record.score for _, record in pairs]
-    if all(one is other for one, other in pairs):
-        found = unchanged(sum(score is not None for score in before))
-    else:
-        found = paired_difference(before, after, binary=binary, clusters=clusters, seed=seed)
-    return msgspec.structs.replace(winner, start=start, improvement=_improvement(found))
 
 
 def costs(ledger: Ledger) -> dict[str, RoleCost]:
@@ -225,27 +253,21 @@ def _metric_value(name: str) -> _Value:
     return lambda record: record.metrics.get(name)
 
 
-def _improvement(found: Difference) -> Improvement:
-    return Improvement(
-        difference=found.difference,
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
-        p=found.p,
-        wins=found.wins,
-        ties=found.ties,
-        losses=found.losses,
-        verdict=verdict(found),
-    )
-
-
-def _by_value(
-    rows: Sequence[tuple[RowRecord, Example]], column: str
-) -> dict[str, list[tuple[RowRecord, Example]]]:
-    groups: dict[str, list[tuple[RowRecord, Example]]] = {}
+def by_value(rows: Sequence[tuple[Row, Example]], column: str) -> dict[str, list[tuple[Row, Example]]]:
+    """The rows parted by a column's values, in the order of the values; `(none)` where there is none."""
+    groups: dict[str, list[tuple[Row, Example]]] = {}
     for record, example in rows:
         value = example.row.get(column)
         groups.setdefault("(none)" if value is None else str(value), []).append((record, example))
     return dict(sorted(groups.items()))
+
+
+def clusters_of(examples: Iterable[Example], column: str | None) -> list[Hashable] | None:
+    """The cluster of each row, None for a row that stands alone; None where all rows are independent."""
+    if column is None:
+        return None
+    values = (example.row.get(column) for example in examples)
+    return [None if value is None else str(value) for value in values]
 
 
 def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[str, dict[str, Any]]:
@@ -263,6 +285,10 @@ def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[st
             tally.add(applied.case(example.row, prediction), Score(value, details=dict(details)))
         figures[applied.use.name] = tally.figures()
     return figures
+
+
+def _passed(record: RowRecord) -> float | None:
+    return None if record.passed is None else float(record.passed)
 
 
 def _counts(kinds: Iterable[str]) -> dict[str, int]:

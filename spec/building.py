@@ -187,7 +187,16 @@ class Parts:
         node = self.at("run")
         if node is None:
             return RunSettings()
-        return msgspec.convert(self.value(node, ("run",)), RunSettings, strict=False)
+        run = msgspec.convert(self.value(node, ("run",)), RunSettings, strict=False)
+        wanted = re.search(r"[@^](\d+)$", run.reduce)
+        if wanted is not None and int(wanted[1]) > run.repeat:
+            self._error(
+                f"{run.reduce} needs {wanted[1]} runs of each row, and repeat is {run.repeat}",
+                node.value["reduce"],
+                ("run", "reduce"),
+                f"write repeat: {2 * int(wanted[1])}, say: more runs make the estimate better",
+            )
+        return run
 
     def gates(self) -> tuple[Gate, ...]:
         """Promises about figures."""

@@ -20,6 +20,9 @@ from promptc.spec.grammar_types import (
     whole,
 )  # fmt: skip
 
+REDUCE = r"^(mean|median|majority|max|pass[@^][1-9][0-9]{0,2})$"
+PASS_RULE = r"^(all|any|majority|rate:(0(\.[0-9]+)?|1(\.0+)?))$"
+
 _STRINGS: Schema = {"type": "string", "minLength": 1}
 
 
@@ -295,9 +298,25 @@ def run() -> Schema:
             "How often a reply that cannot be read is asked for again.", 2, minimum=0, maximum=10
         ),
         "repeat": whole(
-            "How often each row is run. More than 1 is not available yet in this version.", 1, minimum=1
+            "How often each row is run, with replies of its own each time; the runs make one score.",
+            5,
+            minimum=1,
+            maximum=1000,
         ),
-        "pass_rule": text("When a repeated row counts as passed." + NOT_YET, "majority", minLength=1),
+        "reduce": text(
+            "What the scores of a row's runs come to: mean (where it is not given), median, majority, max, pass@k "
+            "(the chance that one of k runs passes) or pass^k (that all k do).",
+            "mean",
+            pattern=REDUCE,
+            **{"$comment": "mean, median, majority, max, or pass@3 and pass^3 with a number of runs"},
+        ),
+        "pass_rule": text(
+            "When a row counts as passed: all, any or the majority of its runs score 1, or a share of them. "
+            "The share of passed rows is a figure of its own.",
+            "majority",
+            pattern=PASS_RULE,
+            **{"$comment": "all, any, majority, or rate: and a share, such as rate:0.8"},
+        ),
         "max_unscored": number(
             "The share of unscored rows above which a figure is not trusted.", 0.02, minimum=0, maximum=1
         ),

@@ -249,6 +249,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 5
     format_retries: int = 2
     repeat: int = 1
+    reduce: str = "mean"
     pass_rule: str | None = None
     max_unscored: float = 0.02
     cache: bool = True

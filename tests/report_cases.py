@@ -18,7 +18,9 @@ from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.models.request import Usage
 from promptc.runners.models.statistics import ModelFigures
 from promptc.runners.summary import (
+    Change,
     Figure,
+    Gap,
     GateResult,
     Improvement,
     RoleCost,
@@ -41,6 +43,10 @@ QUEUES = ("account", "billing", "contract", "metering", "moving", "outage")
 
 def figure(score: float, low: float, high: float, n: int) -> Figure:
     return Figure(score=score, ci_low=low, ci_high=high, n=n)
+
+
+def changed(difference: float, low: float, high: float, p: float, p_adjusted: float, n: int) -> Change:
+    return Change(difference=difference, ci_low=low, ci_high=high, p=p, p_adjusted=p_adjusted, n=n)
 
 
 def split(score: float, low: float, high: float, n: int, **rest: object) -> SplitSummary:
@@ -219,7 +225,28 @@ def winner_test() -> SplitSummary:
         ),
         start=start_test(),
         improvement=Improvement(
-            difference=0.333, ci_low=0.231, ci_high=0.435, p=0.0000004, wins=42, ties=60, losses=6
+            difference=0.333,
+            ci_low=0.231,
+            ci_high=0.435,
+            p=0.0000004,
+            permutation_p=0.0000004,
+            detectable=0.158,
+            wins=42,
+            ties=60,
+            losses=6,
+            verdict="improvement",
+            metrics={
+                "calibrated": changed(0.134, 0.06, 0.21, 0.0004, 0.0004, 108),
+                "exact_match": changed(0.333, 0.231, 0.435, 0.0000004, 0.0000008, 108),
+            },
+            slices={
+                "language": {
+                    "de": changed(0.416, 0.21, 0.62, 0.002, 0.006, 24),
+                    "en": changed(0.334, 0.18, 0.48, 0.0002, 0.0008, 54),
+                    "es": changed(-0.125, -0.5, 0.25, 1.0, 1.0, 8),
+                    "fr": changed(0.409, 0.18, 0.63, 0.004, 0.008, 22),
+                }
+            },
         ),
     )
 
@@ -270,6 +297,7 @@ def triage() -> ReportDetails:
         exit_code=0,
         dev=winner_dev(),
         test=winner_test(),
+        gap=Gap(difference=0.040, ci_low=-0.065, ci_high=0.144),
         gates=(
             GateResult(text="test.score >= 0.75", value=0.787, status="met"),
             GateResult(text="test.improvement.ci_low > 0", value=0.231, status="met"),
@@ -287,6 +315,7 @@ def triage() -> ReportDetails:
         notes=(
             "2 rows are the same as an earlier one and stay in its split",
             "dev and train were cut from tickets.jsonl by queue",
+            "test: language = es fell by 0.125 on 8 rows while the mean rose (within what chance does)",
         ),
     )
     return ReportDetails(
@@ -335,6 +364,7 @@ def start_won() -> ReportDetails:
             winner=summary.trials[0],
             trials=(summary.trials[0], trial(1, "labeled", 0.445, 4_102)),
             gates=(),
+            gap=Gap(difference=0.010, ci_low=-0.121, ci_high=0.142),
             dev=msgspec.structs.replace(winner_dev().start, start=winner_dev().start, improvement=none),
             test=msgspec.structs.replace(start_test(), start=start_test(), improvement=none),
         ),

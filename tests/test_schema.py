@@ -75,6 +75,7 @@ RUN = [
     "retries",
     "format_retries",
     "repeat",
+    "reduce",
     "pass_rule",
     "max_unscored",
     "cache",

@@ -183,8 +183,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
         ("sweep: {models.task: [a/b]}", "sweep"),
         ("promote: prompts/x.json", "promote"),
         ("promote: {path: prompts/x.json, when: improved}", "promote"),
-        ("run: {repeat: 3}", "run.repeat"),
-        ("run: {pass_rule: majority}", "run.pass_rule"),
         ("run: {runner: ray}", "run.runner"),
         ("run: {record: {calls: c.jsonl}}", "run.record"),
         ("data: {path: x.jsonl, split: {folds: 5}}", "data.split.folds"),
@@ -205,7 +203,7 @@ def test_what_is_not_carried_out_yet_is_said_and_never_ignored(lines, path):
 @pytest.mark.parametrize(
     "lines",
     [
-        "run: {repeat: 1, runner: local}",
+        "run: {repeat: 3, pass_rule: majority, runner: local}",
         "models: {task: {model: a/b, batch: false}}",
         "objective: [f1]\nmetrics: [f1]",
     ],

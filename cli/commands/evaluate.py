@@ -16,18 +16,56 @@ SPLITS = ("dev", "train", "test", "all")
 @click.command(name="eval")
 @target
 @click.option(
-    "--split", type=click.Choice(SPLITS), default="dev", show_default=True, help="The rows to score."
-)
+    "--split", type=click.Choice(SPLITS),
+    help="The rows to score. Default: dev, and with --from the split of that run.",
+)  # fmt: skip
 @click.option(
     "--rows", "row_ids", metavar="ID[,ID…]", help="Only these rows, by id; @FILE reads one id a line."
 )
+@click.option(
+    "--where", metavar="EXPR", help="Only rows for which a CEL expression is true: \"row.language == 'de'\"."
+)
+@click.option(
+    "--last-failed", is_flag=True, help="Only rows that went wrong in the last eval, or in --from RUN."
+)
+@click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Only N of the rows, drawn by run.seed."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of the split.")
+@click.option(
+    "--from", "source", type=click.Path(path_type=Path), metavar="RUN",
+    help="Take the program's replies from RUN's journal and score its rows anew; only judges are called.",
+)  # fmt: skip
 @click.option(
     "--candidate", type=click.Path(path_type=Path), metavar="FILE",
     help="Score an edited candidate.yaml, an artifact or a run's winner.",
 )  # fmt: skip
 @click.option(
     "--fail-under", "floors", multiple=True, metavar="[METRIC=]X", help="Exit 1 below this score. Repeatable."
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN|FILE",
+    help="Compare row by row with an earlier run or a saved baseline; exit 1 on a regression.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0, max=1),
+    metavar="X",
+    help="How far the score may fall below the baseline's. Default: 0.02.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    metavar="P",
+    help="How unlikely a difference has to be by chance, to count. Default: 0.05.",
+)
+@click.option(
+    "--save-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the scores of the rows as a baseline, to be kept in the repository.",
 )
 @run_options
 @spec_options
@@ -41,13 +79,19 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
       promptc eval spec.yaml --split test --fail-under 0.8
       promptc eval runs/triage-optimize-latest --split test
       promptc eval spec.yaml --candidate edited.yaml --rows t007,t012 -v
+      promptc eval --save-baseline baseline.json     # then, on every change:
+      promptc eval --baseline baseline.json --max-drop 0.02
+      promptc eval --last-failed                     # after a change: only what went wrong
+      promptc eval --from runs/triage-eval-latest    # after a change of a metric: no call
     """
-    from promptc.cli.conduct import Outcome, Wishes, conduct, selected
+    from promptc.cli.baselines import held_against
+    from promptc.cli.conduct import Outcome, Wishes, conduct
     from promptc.cli.entry import choices_of, open_view
     from promptc.cli.loading import load, read_environment
     from promptc.cli.main import version
     from promptc.cli.opening import prepare
     from promptc.cli.planning import planned_eval
+    from promptc.cli.selection import select, wanted_rows
     from promptc.runners.evaluation import evaluate_split
     from promptc.runners.session import Session
 
@@ -55,9 +99,9 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
     environment = read_environment(typed["env_files"])
     loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
     prepared = prepare(loaded, terminal, candidate=typed["candidate"])
-    split = typed["split"]
-    ids = wanted_ids(typed["row_ids"])
-    examples = chosen_rows(prepared.dataset.part(split), ids, typed["limit"], split)
+    wanted = wanted_rows(typed)
+    chosen = select(prepared.dataset, loaded.spec, wanted, terminal, typed["output"])
+    split, examples = chosen.split, chosen.examples
     planned_eval(prepared, split, len(examples))
     overlap = sum(1 for e in examples if e.digest in loaded.seen_rows)
 
@@ -76,52 +120,17 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
         choices_of(typed),
         Wishes(
             gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split, loaded.spec)),
+            held=held_against(typed, prepared, examples),
             as_json=typed["as_json"],
             arguments=click.get_current_context().find_object(tuple) or (),
         ),
         terminal,
         work,
-        selection=selected(ids, typed["limit"], split),
+        selection=chosen.identity,
         budget=loaded.spec.budget,
         environment=environment,
         version=version(),
     )
-
-
-def wanted_ids(text: str | None) -> tuple[str, ...]:
-    """The ids of --rows; @FILE reads them from a file."""
-    if not text:
-        return ()
-    if text.startswith("@"):
-        from promptc.spec.errors import UsageError
-
-        try:
-            lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise UsageError(f"--rows: {text[1:]} cannot be read: {error.strerror}") from error
-        return tuple(line.strip() for line in lines if line.strip())
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def chosen_rows(
-    examples: Sequence[Any], ids: Sequence[str], limit: int | None, split: str
-) -> tuple[Any, ...]:
-    """The rows that were selected. Raises NothingSelected."""
-    from promptc.spec.errors import NothingSelected
-
-    chosen = tuple(examples)
-    if ids:
-        wanted = set(ids)
-        chosen = tuple(e for e in chosen if e.id in wanted)
-        missing = wanted - {e.id for e in chosen}
-        if missing:
-            shown = ", ".join(sorted(missing)[:5])
-            raise NothingSelected(
-                f"--rows: no row of split {split} has the id {shown}", "other splits: --split train|test|all"
-            )
-    if not chosen:
-        raise NothingSelected(f"split {split} has no rows", "see `promptc plan` for the sizes of the splits")
-    return chosen[:limit]
 
 
 def floor_gates(floors: Sequence[str], split: str, spec: Any) -> tuple[Any, ...]:

@@ -8,12 +8,15 @@ import click
 
 
 @click.command()
-@click.argument("document", type=click.Choice(["spec", "summary", "program", "prediction"]), default="spec")
+@click.argument(
+    "document", type=click.Choice(["spec", "summary", "program", "prediction", "baseline"]), default="spec"
+)
 def schema(document: str) -> int:
-    """Print a JSON Schema (draft 2020-12): of a spec, summary.json, compiled/program.json or a prediction.
+    """Print a JSON Schema (draft 2020-12): of a spec, summary.json, compiled/program.json, a prediction or a baseline.
 
     A spec's schema is what editors complete from: put it beside the spec and name it in the first line, as
-    `promptc init` does. `prediction` is one line of what `promptc run` prints.
+    `promptc init` does. `prediction` is one line of what `promptc run` prints, `baseline` what `promptc eval
+    --save-baseline` writes.
 
     \b
     Examples:

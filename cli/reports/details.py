@@ -35,7 +35,8 @@ class ReportDetails(msgspec.Struct, frozen=True, kw_only=True):
     """All that a report shows.
 
     `start` and `winner` are the candidates of an `optimize`. `next_commands` takes the place of the commands
-    that the report would suggest. It can be stored as JSON and read back, to make the same reports again.
+    that the report would suggest. `finished_before` says that the time and the payment are those of an earlier
+    day: this time nothing was asked. It can be stored as JSON and read back, to make the same reports again.
     """
 
     summary: Summary
@@ -46,6 +47,7 @@ class ReportDetails(msgspec.Struct, frozen=True, kw_only=True):
     worst: tuple[WorstRow, ...] = ()
     timing: Timing | None = None
     next_commands: tuple[str, ...] | None = None
+    finished_before: bool = False
 
     def splits(self) -> list[tuple[str, SplitSummary]]:
         """The scored splits by name, the one that matters most first; alone where the start has won."""

@@ -164,6 +164,8 @@ def cost(details: ReportDetails, look: Look) -> list[RenderableType]:
         parts.append(Text(f"price unknown for {', '.join(unknown)}: the dollars leave it out", style=CAUTION))
     if details.timing is None:
         return section("Cost", parts)
+    if details.finished_before:
+        parts.append(Text("nothing was asked or paid this time; when it ran:"))
     return section("Cost and time", [*parts, *_time(details.timing, look)])
 
 

@@ -43,6 +43,13 @@ def change(difference: float | None) -> str:
     return "0.000" if float(text) == 0.0 else text
 
 
+def points(difference: float) -> str:
+    """A difference of scores in points out of a hundred, as one speaks of it."""
+    hundredths = 100 * difference
+    figure = f"{hundredths:.1f}".removesuffix(".0") if hundredths < 9.95 else f"{hundredths:.0f}"
+    return f"{figure} point{'' if figure == '1' else 's'}"
+
+
 def signed_interval(low: float, high: float) -> str:
     """The interval of a difference, with signs."""
     first, last = bounds(low, high)

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from promptc.cli.reports import baseline, repeats
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.diff import excerpted_changes
 from promptc.cli.reports.facts import best_trials, gate_figures, next_commands, stopped, unpriced
@@ -51,9 +52,11 @@ def markdown_report(details: ReportDetails) -> str:
         f"### {_SIGNS[found.mood]} promptc {escaped(details.title())}",
         f"**{escaped(found.sentence, 2000)}**",
         *_scores(details),
+        *_repeats(details),
         *_metrics(details),
         *_slices(details),
         *_tallies(details),
+        *_baseline(details),
         *_gates(details),
         *_failures(details),
         *_search(details),
@@ -116,7 +119,15 @@ def _scores(details: ReportDetails) -> list[str]:
             table(("split", "rows", "score"), [(n, count(s.n), measured(s)) for n, s in splits], right=(1,))
         ]
     rows = [_score_row(name, split) for name, split in splits]
-    return [table(("split", "rows", "start", "winner", "change", "p"), rows, right=(1,))]
+    return [table(("split", "rows", "start", "winner", "change", "p"), rows, right=(1,)), *_gap(details)]
+
+
+def _gap(details: ReportDetails) -> list[str]:
+    found = details.summary.gap
+    if found is None:
+        return []
+    interval_ = signed_interval(found.ci_low, found.ci_high)
+    return [f"Gap dev − test: {change(found.difference)} {interval_}"]
 
 
 def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
@@ -126,6 +137,16 @@ def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
         return name, count(split.n), before, f"**{measured(split)}**", MISSING, MISSING
     moved = f"**{change(found.difference)}** {signed_interval(found.ci_low, found.ci_high)}"
     return name, count(split.n), before, measured(split), moved, escaped(probability(found.p))
+
+
+def _repeats(details: ReportDetails) -> list[str]:
+    for name, split in details.splits()[:1]:
+        rows = [(label, escaped(said)) for label, said in repeats.facts(split)]
+        if split.passed is not None:
+            rows.insert(0, ("passed", f"**{measured(split.passed)}**"))
+        runs = f", {counted(split.repeats.count, 'run')} of each row" if split.repeats is not None else ""
+        return [table((f"{name}{escaped(runs)}", ""), rows)] if rows else []
+    return []
 
 
 def _metrics(details: ReportDetails) -> list[str]:
@@ -152,6 +173,7 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
     if not any(line.before is not None for line in lines):
         rows = [(cell(line.name), count(line.now.n), measured(line.now)) for line in lines]
         return table((title, "rows", "score"), rows, right=(1,))
+    tested = any(line.p is not None for line in lines)
     compared = [
         (
             cell(line.name),
@@ -159,10 +181,12 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
             score(line.before.score if line.before is not None else None),
             score(line.now.score),
             change(line.change) + (" 🔻" if line.fell else ""),
+            *([escaped(probability(line.p)) if line.p is not None else MISSING] if tested else []),
         )
         for line in lines
     ]
-    return table((title, "rows", "start", "winner", "change"), compared, right=(1, 2, 3, 4))
+    head = (title, "rows", "start", "winner", "change", *(["p (Holm)"] if tested else []))
+    return table(head, compared, right=(1, 2, 3, 4))
 
 
 def _tallies(details: ReportDetails) -> list[str]:
@@ -179,6 +203,19 @@ def _tallies(details: ReportDetails) -> list[str]:
             if parts:
                 shown.append(f"{code(metric)} on {name}: {'; '.join(parts)}")
     return shown
+
+
+_BASELINE = {"regression": "❌", "improvement": "✅", "tie": "✅", "not enough data": "➖"}
+
+
+def _baseline(details: ReportDetails) -> list[str]:
+    found = details.summary.baseline
+    if found is None:
+        return []
+    head = f"**Baseline** {code(found.source)}: {_BASELINE[found.verdict]} {found.verdict}"
+    return [
+        f"{head} – {escaped(baseline.figures(found), 300)}; {escaped('; '.join(baseline.remarks(found)), 300)}"
+    ]
 
 
 def _gates(details: ReportDetails) -> list[str]:

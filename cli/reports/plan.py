@@ -10,6 +10,7 @@ import msgspec
 from promptc.cli.opening import Prepared
 from promptc.cli.planning import Forecast, wall
 from promptc.runners.models.settings import transport_of
+from promptc.spec.model import Spec
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,12 +60,19 @@ def _facts(prepared: Prepared) -> list[tuple[str, str]]:
         ("rows", f"train {len(data.train)}, dev {len(data.dev)}, test {len(data.test)}"),
         *((f"model {name}", f"{m.model} ({transport_of(m)})") for name, m in spec.models.items()),
         ("predictors", ", ".join(prepared.program.predictors)),
+        *_repeated(spec),
         ("metrics", ", ".join(m.use.name for m in prepared.judge.metrics) or "none"),
     ]
     if prepared.code:
         places = ", ".join(use.reference for use in prepared.code)
         facts.append(("user code", f"{places} (runs only with --allow-code or a trusted folder)"))
     return facts
+
+
+def _repeated(spec: Spec) -> list[tuple[str, str]]:
+    if spec.run.repeat == 1:
+        return []
+    return [("repeat", f"each row is run {spec.run.repeat} times on dev and test ({spec.run.reduce})")]
 
 
 def _cost_line(forecast: Forecast) -> str:

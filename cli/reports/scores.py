@@ -15,16 +15,18 @@ from promptc.cli.reports.figures import (
     count,
     counted,
     interval,
+    points,
     probability,
     score,
     signed_interval,
 )
 from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, QUIET, Look, bold, quiet, section
 from promptc.cli.untrusted import one_line, plain
-from promptc.runners.summary import Figure, Improvement, SplitSummary
+from promptc.runners.summary import Change, Figure, Gap, Improvement, SplitSummary
 
 MOST_SLICES = 8
 LONGEST_NAME = 28
+ADJUSTED = "p by Holm's method"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Line(msgspec.Struct, frozen=True):
     name: str
     before: Figure | None
     now: Figure
+    p: float | None = None
+    """Of the paired difference, adjusted for the lines beside it; None where nothing was compared."""
 
     @property
     def change(self) -> float | None:
@@ -47,23 +51,38 @@ class Line(msgspec.Struct, frozen=True):
         return self.change is not None and self.change < 0
 
 
-def lines_of(now: Mapping[str, Figure], before: Mapping[str, Figure]) -> list[Line]:
+def lines_of(
+    now: Mapping[str, Figure], before: Mapping[str, Figure], changes: Mapping[str, Change] | None = None
+) -> list[Line]:
     """Figures in the order of their names, beside those of the start."""
-    return [Line(name, before.get(name), figure) for name, figure in sorted(now.items())]
+    found = changes or {}
+    return [
+        Line(name, before.get(name), figure, found[name].p_adjusted if name in found else None)
+        for name, figure in sorted(now.items())
+    ]
 
 
 def metric_lines(split: SplitSummary) -> list[Line]:
     """Every metric of a split; empty where a single one is the score."""
     before = split.start.metrics if split.start is not None else {}
-    return lines_of(split.metrics, before) if len(split.metrics) > 1 else []
+    changes = split.improvement.metrics if split.improvement is not None else {}
+    return lines_of(split.metrics, before, changes) if len(split.metrics) > 1 else []
 
 
 def slice_lines(split: SplitSummary) -> dict[str, list[Line]]:
     """Every value of each sliced column of a split."""
     before = split.start.slices if split.start is not None else {}
+    changes = split.improvement.slices if split.improvement is not None else {}
     return {
-        column: lines_of(figures, before.get(column, {})) for column, figures in sorted(split.slices.items())
+        column: lines_of(figures, before.get(column, {}), changes.get(column, {}))
+        for column, figures in sorted(split.slices.items())
     }
+
+
+def on_split(name: str, lines: Sequence[Line], look: Look) -> str:
+    """The split that lines are about, and that their p-values allow for how many they are."""
+    words = f"on {name}"
+    return f"{words} {look.marks.dot} {ADJUSTED}" if any(line.p is not None for line in lines) else words
 
 
 def telling(lines: Sequence[Line], limit: int = MOST_SLICES) -> list[Line]:
@@ -84,7 +103,11 @@ def scores(details: ReportDetails, look: Look) -> list[RenderableType]:
         return []
     place = common_plot(details, look)
     rows = _score_rows(details, look)
-    parts = [charted(rows, place, right=(len(rows[0].cells) - 2,)), *_gap(dict(splits))]
+    parts = [
+        charted(rows, place, right=(len(rows[0].cells) - 2,)),
+        *_gap(details.summary.gap),
+        *_detectable(splits[0][1]),
+    ]
     aside = [f"{name} {counted(split.n, 'row')}" for name, split in splits]
     names = list(splits[0][1].metrics)
     if len(names) == 1:
@@ -97,7 +120,8 @@ def metrics(details: ReportDetails, look: Look) -> list[RenderableType]:
     for name, split in details.splits()[:1]:
         lines = metric_lines(split)
         if lines:
-            return section("Metrics", [line_table(lines, common_plot(details, look))], aside=f"on {name}")
+            parts = [line_table(lines, common_plot(details, look))]
+            return section("Metrics", parts, aside=on_split(name, lines, look))
     return []
 
 
@@ -111,7 +135,8 @@ def slices(details: ReportDetails, look: Look) -> list[RenderableType]:
             if len(chosen) < len(lines):
                 rest = len(lines) - len(chosen)
                 parts.append(quiet(f"and {counted(rest, 'more value')} in summary.json"))
-            shown += section(f"By {one_line(column, LONGEST_NAME)}", parts, aside=f"on {name}")
+            aside = on_split(name, lines, look)
+            shown += section(f"By {one_line(column, LONGEST_NAME)}", parts, aside=aside)
     return shown
 
 
@@ -144,9 +169,11 @@ def _compared(line: Line, look: Look) -> Row:
     cells = [*_name(line), quiet(score(before)), bold(score(line.now.score))]
     if line.change is None or before is None or line.now.score is None:
         return Row([*cells, Text()])
+    cells += [quiet(probability(line.p))] if line.p is not None else []
     style = GOOD if line.change > 0 else BAD if line.change < 0 else QUIET
     moved = f"{change(line.change)} {look.marks.fell}" if line.fell else change(line.change)
-    return Row([*cells, Text(moved, style=style)], Move(before, line.now.score))
+    cells.insert(4, Text(moved, style=style))
+    return Row(cells, Move(before, line.now.score))
 
 
 def _name(line: Line) -> list[Text]:
@@ -203,15 +230,23 @@ def _color(improvement: Improvement | None) -> str:
     return GOOD if improvement.ci_low > 0 else BAD if improvement.ci_high < 0 else CAUTION
 
 
-def _gap(splits: Mapping[str, SplitSummary]) -> list[RenderableType]:
-    dev, test = splits.get("dev"), splits.get("test")
-    if dev is None or test is None or dev.score is None or test.score is None:
+def _gap(gap: Gap | None) -> list[RenderableType]:
+    """How far dev lies above test: what choosing on dev has flattered, or chance."""
+    if gap is None:
         return []
-    gap = dev.score - test.score
-    if score(dev.score) == score(test.score):
+    distance = score(abs(gap.difference))
+    if distance == score(0.0):
         return [quiet("gap   dev and test score the same")]
-    words = f"gap   dev is {score(abs(gap))} {'above' if gap > 0 else 'below'} test"
-    if test.ci_low is not None and test.ci_high is not None:
-        inside = test.ci_low <= dev.score <= test.ci_high
-        words += ", within test's interval" if inside else ", outside test's interval"
-    return [quiet(words)]
+    side = "above" if gap.difference > 0 else "below"
+    sure = gap.ci_low > 0 or gap.ci_high < 0
+    why = "more than chance: trust test" if sure else "within chance"
+    return [quiet(f"gap   dev is {distance} {side} test {signed_interval(gap.ci_low, gap.ci_high)}, {why}")]
+
+
+def _detectable(split: SplitSummary) -> list[RenderableType]:
+    """Where nothing significant was found, how large a difference these rows could have shown."""
+    found = split.improvement
+    if found is None or found.detectable is None or found.verdict != "no significant change":
+        return []
+    words = f"{counted(split.n, 'row')} like these show {points(found.detectable)} four times out of five"
+    return [quiet(f"power {words}")]

@@ -27,12 +27,28 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(summary: Summary) -> Verdict:
     """The verdict on a run: whether it can be trusted, then what changed or how it scored, then the gates."""
-    found = _with_gates(_search_verdict(summary) if is_search(summary) else _score_verdict(summary), summary)
+    found = _search_verdict(summary) if is_search(summary) else _score_verdict(summary)
+    found = _with_gates(_with_baseline(found, summary), summary)
     for code, words in ((UNTRUSTED, "Not to be trusted"), (BUDGET_ENDED, "Unfinished")):
         reasons = [line.message for line in summary.verdicts if line.code == code]
         if reasons:
             return Verdict(f"{words}: {'; '.join(reasons)}. {found.sentence}", "bad")
     return found
+
+
+_BESIDE_BASELINE: Mapping[str, tuple[str, Mood]] = {
+    "regression": ("a regression against the baseline", "bad"),
+    "improvement": ("an improvement on the baseline", "good"),
+    "tie": ("no worse than the baseline", "good"),
+    "not enough data": ("too few rows to tell it from the baseline", "neutral"),
+}
+
+
+def _with_baseline(found: Verdict, summary: Summary) -> Verdict:
+    if summary.baseline is None:
+        return found
+    words, mood = _BESIDE_BASELINE[summary.baseline.verdict]
+    return Verdict(f"{found.sentence}; {words}", mood)
 
 
 def _with_gates(found: Verdict, summary: Summary) -> Verdict:
@@ -41,7 +57,8 @@ def _with_gates(found: Verdict, summary: Summary) -> Verdict:
     if met < len(held):
         return Verdict(f"{found.sentence}; {len(held) - met} of {counted(len(held), 'gate')} failed", "bad")
     if held:
-        mood: Mood = "good" if not is_search(summary) else found.mood
+        judged = is_search(summary) or summary.baseline is not None
+        mood: Mood = found.mood if judged else "good"
         return Verdict(f"{found.sentence}; {counted(met, 'gate')} met", mood)
     return found
 

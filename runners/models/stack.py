@@ -45,7 +45,8 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `concurrency` and `timeout` (seconds per attempt) are for models whose own settings say nothing. `fresh`
     and `max_age` (seconds) concern the cache. `offline` answers from cache and record only; embedded models
-    and scripts run. `base` is the folder of the spec's file, `seed` that of the retries' jitter.
+    and scripts run. The models named in `recorded_only` do so whatever they are. `base` is the folder of the
+    spec's file, `seed` that of the retries' jitter.
     """
 
     concurrency: int = 64
@@ -54,6 +55,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     max_age: float | None = None
     offline: bool = False
+    recorded_only: frozenset[str] = frozenset()
     base: str = "."
     seed: int = 0
 
@@ -225,7 +227,7 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
     """One model with all its layers."""
     settings = shared.settings
     kind: str = transport_of(model)
-    if settings.offline and kind not in LOCAL_TRANSPORTS:
+    if name in settings.recorded_only or (settings.offline and kind not in LOCAL_TRANSPORTS):
         kind = "replay"
     statistics = Statistics()
     pricing = pricing_of(model, shared.prices)
