@@ -10,7 +10,7 @@ import msgspec
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
 from promptc.runners.formats.fields_text import field_lines
-from promptc.runners.formats.markers import as_answer, as_text, end_name, input_sections, marker, sections
+from promptc.runners.formats.markers import MARKERS, end_name, input_sections, marker, sections
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import parse_reply, read_bare, read_json, read_lines, read_markers
 from promptc.runners.models.request import Completion, Message
@@ -33,12 +33,12 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         messages = [Message("system", _system_text(signature))]
         for inputs, outputs in shown_demos(signature, demos):
             answers = {
-                field.name: as_answer(field, outputs[field.name])
+                field.name: MARKERS.as_answer(field, outputs[field.name])
                 for field in signature.outputs
                 if field.name in outputs
             }
             messages.append(
-                Message("user", sections({name: as_text(value) for name, value in inputs.items()}))
+                Message("user", sections({name: MARKERS.as_text(value) for name, value in inputs.items()}))
             )
             messages.append(Message("assistant", sections(answers) + f"\n\n{marker(end_name(signature))}"))
         return tuple(messages)

@@ -18,7 +18,7 @@ from promptc.runners.formats.fields_text import (
     type_words,
 )
 from promptc.runners.formats.json_text import NotJson, decode, unfenced
-from promptc.runners.formats.markers import as_json, as_text, input_sections, sections
+from promptc.runners.formats.markers import MARKERS, input_sections, sections
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import parse_reply, read_bare, read_json, read_lines, read_markers
 from promptc.runners.formats.response_schema import response_schema
@@ -49,9 +49,9 @@ class Json(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         messages = [Message("system", _system_text(signature))]
         for inputs, outputs in shown_demos(signature, demos):
             messages.append(
-                Message("user", sections({name: as_text(value) for name, value in inputs.items()}))
+                Message("user", sections({name: MARKERS.as_text(value) for name, value in inputs.items()}))
             )
-            messages.append(Message("assistant", as_json(outputs)))
+            messages.append(Message("assistant", MARKERS.as_json(outputs)))
         return tuple(messages)
 
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -5,5 +5,6 @@ from __future__ import annotations
 FORMATS: dict[str, str] = {
     "chat": "promptc.runners.formats.chat:Chat",
     "json": "promptc.runners.formats.json_object:Json",
+    "xml": "promptc.runners.formats.xml_tags:Xml",
     "template": "promptc.runners.formats.template:Template",
 }

@@ -10,15 +10,7 @@ import msgspec
 
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
-from promptc.runners.formats.markers import (
-    as_answer,
-    as_json,
-    as_text,
-    end_name,
-    input_value,
-    marker,
-    sections,
-)
+from promptc.runners.formats.markers import MARKERS, end_name, input_value, marker, sections
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.problems import expectation
 from promptc.runners.formats.protocol import ParseError
@@ -132,9 +124,9 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _answer(self, signature: Signature, outputs: Mapping[str, Any]) -> str:
         style = self.style(signature)
         if style == "json":
-            return as_json(outputs)
+            return MARKERS.as_json(outputs)
         answers = {
-            field.name: as_answer(field, outputs[field.name])
+            field.name: MARKERS.as_answer(field, outputs[field.name])
             for field in signature.outputs
             if field.name in outputs
         }
@@ -161,7 +153,8 @@ def _unknown(part: Part, names: tuple[str, ...]) -> str:
 def _row_values(signature: Signature, inputs: Mapping[str, Any]) -> dict[str, str]:
     """The text of every place in a row's part. A demo may lack an input, which then is empty."""
     texts = {
-        field.name: as_text(inputs[field.name]) if field.name in inputs else "" for field in signature.inputs
+        field.name: MARKERS.as_text(inputs[field.name]) if field.name in inputs else ""
+        for field in signature.inputs
     }
     return {"instructions": signature.instructions, "demos": "", **texts}
 
