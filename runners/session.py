@@ -97,11 +97,12 @@ def _unseen(record: RowRecord) -> list[dict[str, Any]]:
     found = []
     for step in record.trace:
         extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
-        if extra or step.notes:
+        if extra or step.notes or step.reply:
             found.append(
                 {
                     "predictor": step.predictor,
                     "outputs": extra,
+                    **({"reply": step.reply} if step.reply else {}),
                     **({"notes": step.notes} if step.notes else {}),
                 }
             )

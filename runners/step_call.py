@@ -25,7 +25,8 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call that gave outputs, on the way to a prediction; or a step that asked no model.
 
     `predictor` is the step's name where `kind` is not `predict`. `kept` is False where a module ran several times and
-    took the result of another run.
+    took the result of another run. `reply` is the free text that another model read the outputs out of, "" where none
+    did.
     """
 
     predictor: str
@@ -35,6 +36,7 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     reasks: int = 0
     notes: tuple[str, ...] = ()
     kept: bool = True
+    reply: str = ""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +102,18 @@ class StepCall:
             format_retries=self._compiled.program.spec.run.format_retries,
             advice=self._sampling.advice,
         )
-        outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
+        said = await asked.said(inputs, self._validator(speaker, inputs))
         self._trace.append(
-            TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, reasks=reasks, notes=tuple(notes))
+            TraceStep(
+                predictor=name,
+                inputs=dict(inputs),
+                outputs=said.values,
+                reasks=said.reasks,
+                notes=said.notes,
+                reply=said.reply,
+            )
         )
-        return outputs
+        return said.values
 
     async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
         """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+REASONING = "reasoning"
+"""The `format` in the schema of a field that holds a model's reasoning."""
+
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One named, typed input or output.
@@ -25,6 +28,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def required(self) -> bool:
         """A field without a default has to be there."""
         return self.default is msgspec.UNSET
+
+    @property
+    def holds_reasoning(self) -> bool:
+        """A field for how the model comes to its answer, which a provider may bring of its own accord."""
+        return self.schema.get("format") == REASONING
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.formats.template import Template
+from promptc.runners.formats.two_step import TwoStep
 from promptc.runners.formats.xml_tags import Xml
 from promptc.runners.models.request import Completion, Message
 from promptc.spec.fields import Field, Signature
@@ -175,6 +176,7 @@ GOLDEN_PROMPTS: dict[str, tuple[Format, str]] = {
     **{f"chat-{name}": (Chat(), name) for name in SIGNATURES},
     **{f"json-{name}": (Json(), name) for name in SIGNATURES},
     **{f"xml-{name}": (Xml(), name) for name in SIGNATURES},
+    **{f"two_step-{name}": (TwoStep(), name) for name in SIGNATURES},
     **{f"template-{name}": (Template(text=text), name) for name, text in TEMPLATES.items()},
 }
 

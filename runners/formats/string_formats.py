@@ -29,6 +29,7 @@ FORMAT_WORDS: dict[str, str] = {
     "ipv4": "IPv4 address",
     "ipv6": "IPv6 address",
     "regex": "regular expression",
+    "reasoning": "string",
 }
 """What a model is told about a format; one that is missing here is named as it stands."""
 
