@@ -10,6 +10,7 @@ import msgspec
 from promptc.runners.models.request import Message
 from promptc.runners.program import CompiledProgram
 from promptc.spec.errors import UsageError
+from promptc.spec.fields import Field
 
 
 def rendered_text(compiled: CompiledProgram, row: Mapping[str, Any] | None, step: str | None) -> str:
@@ -17,7 +18,7 @@ def rendered_text(compiled: CompiledProgram, row: Mapping[str, Any] | None, step
     parts = []
     for name, messages in _chosen(compiled, row, step).items():
         for message in messages:
-            parts.append(f"--- {name}: {message.role} ---\n{message.content}\n")
+            parts.append(f"--- {name}: {message.role} ---\n{message.shown()}\n")
     return "\n".join(parts)
 
 
@@ -43,6 +44,9 @@ def _chosen(
 def _inputs(compiled: CompiledProgram, name: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
     """The row's values; what is not known is a gap."""
     fields = compiled.speakers[name].signature.inputs
-    if row is None:
-        return {field.name: f"‹{field.name}›" for field in fields}
-    return {field.name: row.get(field.name, f"‹{field.name}›") for field in fields}
+    return {f.name: _gap(f) if row is None or f.name not in row else row[f.name] for f in fields}
+
+
+def _gap(field: Field) -> Any:
+    gap = f"‹{field.name}›"
+    return [{"role": "user", "content": gap}] if field.holds_turns else gap

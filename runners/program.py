@@ -93,8 +93,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bounded(self) -> bool:
-        """False where a prompt may show what other steps gave: nobody knows beforehand how long that is."""
-        return self.graph is None
+        """False where a prompt may show what other steps gave, or files: nobody knows beforehand how long that is."""
+        return self.graph is None and all(field.attachment is None for field in self.inputs)
 
     def extractions(self) -> tuple[int, int]:
         """Fewest and most calls per row of the model that reads fields out of free replies, without re-asks."""

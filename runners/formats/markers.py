@@ -9,11 +9,10 @@ another, and any text survives.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from promptc.runners.formats.escaping import Escaping
-from promptc.spec.fields import Field, Signature
+from promptc.spec.fields import Signature
 
 _MARKER = re.compile(r"\[\[[ \t]*#{1,3}[ \t]*([^\[\]#\n]{1,80}?)[ \t]*#{0,3}[ \t]*\]\]?")
 _LINE_LEAD = re.compile(r"[ \t]*(?:[-*>•]|#{1,6}|\d{1,3}[.)])[ \t]*")
@@ -44,16 +43,6 @@ def end_name(signature: Signature) -> str:
 def sections(values: Mapping[str, str]) -> str:
     """Sections one below the other, a blank line between them."""
     return "\n\n".join(f"[[ ## {name} ## ]]\n{text}" for name, text in values.items())
-
-
-def input_sections(fields: Sequence[Field], inputs: Mapping[str, Any]) -> str:
-    """The input sections of a row. KeyError when a field without a default is missing."""
-    return sections({field.name: MARKERS.as_text(input_value(field, inputs)) for field in fields})
-
-
-def input_value(field: Field, inputs: Mapping[str, Any]) -> Any:
-    """A row's value for an input, or the input's default. KeyError when it has neither."""
-    return inputs[field.name] if field.required or field.name in inputs else field.default
 
 
 def found_sections(signature: Signature, text: str) -> dict[str, str]:

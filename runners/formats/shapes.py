@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from promptc.runners.formats.choices import Choices, choices_of
 from promptc.runners.formats.fields_text import label_values
 from promptc.runners.formats.string_formats import format_checker
-from promptc.spec.fields import REASONING
+from promptc.spec.media import REASONING
 
 KINDS = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 _SILENT = frozenset({"type", "title", "description", "examples", "default", "$comment"})

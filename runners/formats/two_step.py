@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from promptc.runners.attachments import attached
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.chat import Chat
 from promptc.runners.formats.demonstrations import shown_demos
 from promptc.runners.formats.fields_text import field_lines
-from promptc.runners.formats.markers import MARKERS, input_sections, sections
+from promptc.runners.formats.inputs import asked, demo_texts, input_texts
+from promptc.runners.formats.markers import MARKERS, sections
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.formats.replies import answer_part
 from promptc.runners.models.request import Completion, Message
@@ -39,15 +41,16 @@ class TwoStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """The system message, then each demo as a user turn and a free answer that holds the outputs."""
         messages = [Message("system", _system_text(signature))]
         for inputs, outputs in shown_demos(signature, demos):
-            given = {name: MARKERS.as_text(value) for name, value in inputs.items()}
+            given = sections(demo_texts(signature.inputs, inputs, MARKERS))
             said = [f"{name}: {MARKERS.as_text(value)}" for name, value in outputs.items()]
-            messages.append(Message("user", sections(given)))
+            messages.append(Message("user", given, attached(signature.inputs, inputs)))
             messages.append(Message("assistant", "\n".join(said)))
         return tuple(messages)
 
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """One user message: the input sections."""
-        return (Message("user", input_sections(signature.inputs, inputs) or "Begin."),)
+        """One user message: the input sections; before it the conversation so far."""
+        given = sections(input_texts(signature.inputs, inputs, MARKERS))
+        return asked(signature.inputs, inputs, given or "Begin.")
 
     def params(self, signature: Signature) -> dict[str, Any]:
         """None: the answer is free."""

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from promptc.runners.attachments import attached
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
 from promptc.runners.formats.fields_text import field_lines
+from promptc.runners.formats.inputs import asked, demo_texts, input_texts
 from promptc.runners.formats.json_text import unfenced
-from promptc.runners.formats.markers import chosen_answer, input_value
+from promptc.runners.formats.markers import chosen_answer
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import filled, parse_reply, read_bare, read_json, read_lines
 from promptc.runners.formats.tags import tagged, tags_of
@@ -38,16 +40,16 @@ class Xml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 for field in signature.outputs
                 if field.name in outputs
             }
-            given = {name: escaping.as_text(value) for name, value in inputs.items()}
-            messages.append(Message("user", tagged(given)))
+            given = tagged(demo_texts(signature.inputs, inputs, escaping))
+            messages.append(Message("user", given, attached(signature.inputs, inputs)))
             messages.append(Message("assistant", tagged(answers)))
         return tuple(messages)
 
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """One user message: the inputs in their tags and the reminder."""
-        escaping = tags_of(signature).escaping
-        given = tagged({f.name: escaping.as_text(input_value(f, inputs)) for f in signature.inputs})
-        return (Message("user", f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)),)
+        """One user message: the inputs in their tags and the reminder; before it the conversation so far."""
+        given = tagged(input_texts(signature.inputs, inputs, tags_of(signature).escaping))
+        text = f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)
+        return asked(signature.inputs, inputs, text)
 
     def params(self, signature: Signature) -> dict[str, Any]:
         """None: the layout needs no help from the provider."""
@@ -79,7 +81,7 @@ def _system_text(signature: Signature) -> str:
     parts.append(
         "\n".join(["The output fields are:", *field_lines(signature.outputs, answered_as_text=True)])
     )
-    layout = tagged({field.name: f"{{{field.name}}}" for field in fields})
+    layout = tagged({field.name: f"{{{field.name}}}" for field in fields if not field.holds_turns})
     parts.append(f"All interactions follow this layout:\n\n{layout}")
     parts.append("Values stand between their tags as they are, without escapes such as `&lt;`.")
     return "\n\n".join(parts)

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 from promptc.runners.modules.protocol import Call, free_name
-from promptc.spec.fields import REASONING, Field, Signature
+from promptc.spec.fields import Field, Signature
+from promptc.spec.media import REASONING
 
 
 class ChainOfThought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,8 @@ import msgspec
 from promptc.runners.modules.inner import Inner, build_inner, unfit
 from promptc.runners.modules.protocol import Call, Module, free_name, shown_replies
 from promptc.runners.modules.sampling import sampled, without_failures
-from promptc.spec.fields import REASONING, Field, Signature
+from promptc.spec.fields import Field, Signature
+from promptc.spec.media import REASONING
 
 ATTEMPTS = "Independent attempts at the answer by number. They may contradict each other, and any of them may be wrong."
 COMPARING = "Compare the attempts, say where they go wrong, and work out the right answer."
