@@ -39,6 +39,7 @@ def spec_findings(spec: Spec) -> list[Diagnostic]:
 
     return [
         *model_findings(spec),
+        *sight_findings(spec),
         *code_findings(spec),
         *template_findings(spec),
         *metric_findings(spec),
@@ -121,6 +122,22 @@ def model_findings(spec: Spec) -> list[Diagnostic]:
         )
         for name, model in spec.models.items()
         for finding in diagnose(model, prices)
+    ]
+
+
+def sight_findings(spec: Spec) -> list[Diagnostic]:
+    """Steps with images, recordings or files whose model is the embedded one, which reads text only."""
+    return [
+        Diagnostic(
+            message=f"embedded/icl reads text only, and `{field.name}` is of the type {field.attachment}",
+            position=spec.key_positions.get(f"fields.inputs.{field.name}") or step.position,
+            path=f"fields.inputs.{field.name}",
+            hint="name a model under models: that takes it",
+        )
+        for step in spec.steps
+        if spec.model_named(step.model).model == "embedded/icl"
+        for field in step.signature.inputs
+        if field.attachment is not None
     ]
 
 

@@ -18,12 +18,14 @@ from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, read_candidate
 from promptc.cli.progress import LiveProgress
 from promptc.cli.untrusted import excerpt
+from promptc.runners.attachments import AttachmentRefused, content_digest, store_of
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.data_checks import check_data, check_files
 from promptc.runners.dataset import Dataset, column_types, load_examples
 from promptc.runners.effects import Effects, Recall
 from promptc.runners.evaluate import Evaluator
+from promptc.runners.failures import RowFailed
 from promptc.runners.finished_run import open_run
 from promptc.runners.hook_source import hook_digest
 from promptc.runners.hooks import HookPool
@@ -46,7 +48,7 @@ from promptc.runners.run_directory import (
 from promptc.runners.session import Session
 from promptc.runners.trust import CodeUse, code_of, require
 from promptc.spec.diagnostics import Diagnostic
-from promptc.spec.errors import SpecError, Untrusted
+from promptc.spec.errors import DataError, SpecError, Untrusted
 from promptc.spec.model import MODEL_ROLES, Budget, Spec
 
 RUNS = Path("runs")
@@ -145,10 +147,18 @@ def identity_of(prepared: Prepared, command: str, selection: Mapping[str, Any]) 
         spec,
         command=command,
         selection=selection,
-        data=prepared.dataset.digest,
+        data=prepared.dataset.digest + _attached(prepared),
         hooks=hook_digests(prepared),
         start=prepared.start,
     )
+
+
+def _attached(prepared: Prepared) -> str:
+    """The digest of the files that the rows attach. Raises DataError for one that cannot be had."""
+    try:
+        return content_digest(prepared.spec, (example.row for example in prepared.dataset.part("all")))
+    except (AttachmentRefused, RowFailed) as error:
+        raise DataError(prepared.spec.data.path or prepared.spec.source, str(error)) from error
 
 
 def hook_digests(prepared: Prepared) -> dict[str, str]:
@@ -260,7 +270,12 @@ def _recalled(choices: Choices, stack: contextlib.AsyncExitStack) -> Recall | No
 
 @contextlib.asynccontextmanager
 async def open_effects(
-    loaded: Loaded, choices: Choices, terminal: Terminal, *, environment: Mapping[str, str]
+    loaded: Loaded,
+    choices: Choices,
+    terminal: Terminal,
+    *,
+    environment: Mapping[str, str],
+    rows: Path | None = None,
 ) -> AsyncIterator[tuple[Effects, ModelStack]]:
     """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`.
 
@@ -272,7 +287,7 @@ async def open_effects(
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
-        models = open_stack(spec, choices, environment, terminal, stack, Missing())
+        models = open_stack(spec, choices, environment, terminal, stack, Missing(), rows)
         digests = hook_digests_of(spec, code)
         pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
@@ -319,8 +334,9 @@ def open_stack(
     terminal: Terminal,
     stack: contextlib.AsyncExitStack,
     missing: Missing,
+    rows: Path | None = None,
 ) -> ModelStack:
-    """Every model that the spec may ask, with its layers; closed by `stack`."""
+    """Every model that the spec may ask, with its layers; closed by `stack`. `rows` is a file of other rows."""
     for name, value in environment.items():
         if not name.startswith("PROMPTC_"):
             os.environ.setdefault(
@@ -341,6 +357,7 @@ def open_stack(
         recorded_only=_answered_before(spec) if choices.source is not None else frozenset(),
         base=spec.base,
         seed=spec.run.seed,
+        attachments=store_of(spec, rows),
     )
     models = open_models(
         {name: spec.model_named(name) for name in model_names(spec)},

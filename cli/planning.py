@@ -7,6 +7,7 @@ import msgspec
 from promptc.cli.opening import Prepared
 from promptc.optimizers.protocol import Optimizer, Plan, Sizes
 from promptc.optimizers.registry import OPTIMIZERS
+from promptc.runners.asking import EXTRACT
 from promptc.runners.ledger import Amount, total
 from promptc.runners.models.prices import PriceMap, pricing_of
 from promptc.runners.models.request import Usage
@@ -95,6 +96,10 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
     calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in rowwise.items() if high}
     if runs.get(PROPOSER, (0, 0))[1]:
         calls[PROPOSER] = runs[PROPOSER]
+    least, most = program.extractions()
+    if most:
+        low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
+        calls[EXTRACT] = (low * least, high * most)
     if judge.calls():
         low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
         calls["judge"] = (low * judge.calls(), high * judge.calls())
@@ -167,6 +172,7 @@ def _first_trial(prepared: Prepared, plan: Plan, sizes: Sizes) -> dict[str, Amou
     runs = {"task": plan.first_trial - teacher + 2 * sizes.test, "teacher": teacher}
     calls = {role: count * prepared.program.calls()[1] for role, count in runs.items()}
     calls["judge"] = sum(runs.values()) * prepared.judge.calls()
+    calls[EXTRACT] = sum(runs.values()) * prepared.program.extractions()[1]
     begin = (sizes.dev + 2 * sizes.test) * prepared.program.calls()[1]
     tokens, usd = _expected_call(prepared)
     return {

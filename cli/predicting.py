@@ -112,7 +112,11 @@ async def predict_rows(
         types=types,
     )
     order = InOrder(terminal)
-    async with open_effects(loaded, choices, terminal, environment=environment) as (effects, models):
+    beside = Path(source) if source != "-" else Path.cwd() / "-"
+    async with open_effects(loaded, choices, terminal, environment=environment, rows=beside) as (
+        effects,
+        models,
+    ):
         progress = LiveProgress(
             terminal,
             spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),

@@ -10,6 +10,7 @@ import msgspec
 from promptc.runners.models.request import Message
 from promptc.runners.program import CompiledProgram
 from promptc.spec.errors import UsageError
+from promptc.spec.fields import Field
 
 Upstream = Mapping[str, Mapping[str, Any]]
 """By predictor what was wired into it in some run."""
@@ -22,7 +23,7 @@ def rendered_text(
     parts = []
     for name, messages in _chosen(compiled, row, step, upstream).items():
         for message in messages:
-            parts.append(f"--- {name}: {message.role} ---\n{message.content}\n")
+            parts.append(f"--- {name}: {message.role} ---\n{message.shown()}\n")
     return "\n".join(parts)
 
 
@@ -56,4 +57,9 @@ def _inputs(
     speaker = compiled.speakers[name]
     known = compiled.program.known_inputs(speaker.predictor.step, row) if row is not None else {}
     given = {**known, **upstream.get(name, {})}
-    return {field.name: given.get(field.name, f"‹{field.name}›") for field in speaker.signature.inputs}
+    return {f.name: given[f.name] if f.name in given else _gap(f) for f in speaker.signature.inputs}
+
+
+def _gap(field: Field) -> Any:
+    gap = f"‹{field.name}›"
+    return [{"role": "user", "content": gap}] if field.holds_turns else gap

@@ -79,7 +79,7 @@ def _add_exchange(branch: Tree, exchange: Exchange, number: int, of: int, whole:
     sent = branch.add(_text(f"sent{again}  {_counted(exchange.messages)}", QUIET))
     shown = exchange.messages if whole else exchange.messages[-1:]
     for message in shown:
-        sent.add(_text(f"{message.role}\n{_cut(message.content, whole)}", "default"))
+        sent.add(_text(f"{message.role}\n{_cut(message.shown(), whole)}", "default"))
     got = branch.add(_text("received", QUIET))
     if exchange.reasoning:
         got.add(_text(f"reasoning\n{_cut(exchange.reasoning, whole)}", QUIET))

@@ -17,7 +17,7 @@ from promptc.optimizers.proposal import (
     proposed_text,
 )
 from promptc.optimizers.search import Search
-from promptc.runners.asking import Asked, Predictor, Speaker
+from promptc.runners.asking import Asked, Predictor, plain_speaker
 from promptc.runners.candidate import Candidate
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.chat import Chat
@@ -112,14 +112,7 @@ class Proposer:
         predictor = self._search.program.predictors[ask.predictor]
         keep = self.keep(predictor)
         signature = proposal_signature(ask)
-        speaker = Speaker(
-            predictor=msgspec.structs.replace(
-                predictor, name=PROPOSER, signature=signature, format=self._format, model=PROPOSER
-            ),
-            signature=signature,
-            prefix=self._format.prefix(signature, ()),
-            params={},
-        )
+        speaker = plain_speaker(PROPOSER, signature, self._format, PROPOSER)
         inputs = proposal_inputs(ask, predictor, keep)
 
         async def job(lane: Lane) -> Proposal:
@@ -132,7 +125,7 @@ class Proposer:
                 format_retries=self._search.program.spec.run.format_retries,
             )
             try:
-                outputs, _, _ = await asked.outputs(inputs)
+                outputs = (await asked.said(inputs)).values
             except RowFailed as error:
                 return Proposal(
                     ask=ask,

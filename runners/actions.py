@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -24,9 +24,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
     module: Module
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Those of the module."""
-        return self.module.calls()
+        return self.module.calls() if only is None or self.step.name in only else (0, 0)
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The module's outputs."""
@@ -55,7 +55,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     k: int | None
     filter: dict[str, Any] | Expression | None
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """None: a retriever is no predictor."""
         return 0, 0
 
@@ -93,7 +93,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     signature: Signature | None
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """None."""
         return 0, 0
 
@@ -135,7 +135,7 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     values: dict[str, Expression]
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """None."""
         return 0, 0
 
@@ -154,9 +154,9 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
     most: int
     until: Expression | None
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Those of one round at least and of all at most; without `until` all rounds take place."""
-        low, high = self.graph.calls()
+        low, high = self.graph.calls(only)
         return low * (1 if self.until is not None else self.most), high * self.most
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
@@ -186,9 +186,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Field, ...]
     results: dict[str, Expression]
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Those of its steps."""
-        return self.graph.calls()
+        return self.graph.calls(only)
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The program's outputs."""

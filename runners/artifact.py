@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from promptc.runners.attachments import AttachmentRefused, carried, store_of
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
+from promptc.runners.failures import RowFailed
 from promptc.runners.formats.demonstrations import shown_outputs
 from promptc.runners.formats.problems import quote
 from promptc.runners.formats.protocol import ParseError
@@ -61,18 +63,36 @@ def make_artifact(
     trained_on: tuple[str, ...],
     chosen_on: tuple[str, ...],
 ) -> Artifact:
-    """The artifact of a candidate, to be written into `folder`."""
+    """The artifact of a candidate, to be written into `folder`. Raises DataError where a demo's file is gone."""
     return Artifact(
         promptc=version,
         name=spec.name,
         base=os.path.relpath(spec.base, folder),
         spec=spec.resolved,
-        candidate=candidate,
+        candidate=_carrying(candidate, program),
         formats={name: p.format.version for name, p in program.predictors.items()},
         trained_on=trained_on,
         chosen_on=chosen_on,
         real_rows=sum(len(t.demos) for t in candidate.predictors.values()),
     )
+
+
+def _carrying(candidate: Candidate, program: Program) -> Candidate:
+    """The candidate with the files of its demos inside."""
+    for name, texts in candidate.predictors.items():
+        fields = program.predictors[name].signature.inputs
+        if not any(field.attachment is not None for field in fields):
+            continue
+        try:
+            store = store_of(program.spec)
+            demos = tuple(
+                msgspec.structs.replace(demo, inputs=carried(fields, demo.inputs, store))
+                for demo in texts.demos
+            )
+        except (AttachmentRefused, RowFailed) as error:
+            raise DataError(program.spec.source, f"a demo of {name} cannot be kept: {error}") from error
+        candidate = candidate.with_predictor(name, msgspec.structs.replace(texts, demos=demos))
+    return candidate
 
 
 def is_artifact(path: Path) -> bool:
@@ -218,8 +238,9 @@ def prompt_markdown(name: str, messages: tuple[Any, ...], format_version: str) -
     """compiled/prompts/<predictor>.md: what is sent before a row's own text, message by message."""
     parts = [f"# Prompt of `{name}` ({format_version})\n"]
     for message in messages:
-        fence = "`" * max(3, _longest_backticks(message.content) + 1)
-        parts.append(f"\n## {message.role}\n\n{fence}text\n{message.content}\n{fence}\n")
+        text = message.shown()
+        fence = "`" * max(3, _longest_backticks(text) + 1)
+        parts.append(f"\n## {message.role}\n\n{fence}text\n{text}\n{fence}\n")
     return "".join(parts).encode()
 
 

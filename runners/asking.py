@@ -11,13 +11,16 @@ from promptc.runners.candidate import PredictorTexts
 from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
-from promptc.runners.formats.protocol import Format, ParseError
+from promptc.runners.formats.protocol import Format, ParseError, TwoPart
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
 from promptc.runners.modules.protocol import free_name
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.fields import Field, Signature
 
 Role = Literal["task", "teacher"]
+EXTRACT = "extract"
+"""The model, and the role, that reads the fields out of a free reply."""
+
 Validator = Callable[[Mapping[str, Any]], "Verdict | None"]
 
 
@@ -49,6 +52,18 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a predictor call came to: the values, and what happened on the way.
+
+    `reply` is the free text that another model read the values out of, "" where none did.
+    """
+
+    values: dict[str, Any]
+    reasks: int = 0
+    notes: tuple[str, ...] = ()
+    reply: str = ""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call: asked, parsed, checked, and asked again within its limits.
 
@@ -66,21 +81,23 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     exchanges: list[Exchange] | None = None
     sampled: bool = True
 
-    async def outputs(
-        self, inputs: Mapping[str, Any], validate: Validator | None = None
-    ) -> tuple[dict[str, Any], int, list[str]]:
+    async def said(self, inputs: Mapping[str, Any], validate: Validator | None = None) -> Said:
         """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
         messages = joined(self.speaker.prefix, self._row(inputs))
         parse_failures, reasks, notes = 0, 0, list[str]()
         failed: RowFailed | None = None
-        accepted: dict[str, Any] | None = None
+        accepted: Said | None = None
         while True:
-            completion = await self._complete(messages, reasks > 0, failed, accepted)
+            completion = await self._complete(messages, reask=bool(reasks))
             if completion is None:
                 break
             try:
-                values = format_.parse(signature, completion)
+                read = await self._read(completion, self.format_retries - parse_failures)
+            except RowFailed as error:
+                if accepted is None or not error.failure.scored:
+                    raise
+                break
             except ParseError as error:
                 failed = _unreadable(completion, error)
                 self._keep(messages, completion, str(failed))
@@ -89,12 +106,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                     break
                 correction = format_.reask(signature, error)
             else:
-                verdict = validate(values) if validate else None
+                parse_failures += read.reasks
+                reasks += read.reasks
+                read = msgspec.structs.replace(read, reasks=reasks, notes=tuple(notes))
+                verdict = validate(read.values) if validate else None
                 self._keep(messages, completion, verdict.message if verdict is not None else "")
                 if verdict is None:
-                    return values, reasks, notes
+                    return read
                 notes.append(verdict.message)
-                accepted = values if verdict.suggest else None
+                accepted = read if verdict.suggest else None
                 failed = RowFailed("constraint", verdict.message)
                 if len(notes) > verdict.retries:
                     break
@@ -104,7 +124,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             reasks += 1
             messages = (*messages, Message("assistant", completion.text), Message("user", correction))
         if accepted is not None:
-            return accepted, reasks, notes
+            return msgspec.structs.replace(accepted, reasks=reasks, notes=tuple(notes))
         assert failed is not None
         raise failed
 
@@ -116,6 +136,28 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                     messages=messages, reply=completion.text, reasoning=completion.reasoning, problem=problem
                 )
             )
+
+    async def _read(self, completion: Completion, retries: int) -> Said:
+        """What a reply says, read by its format, or by another model that may raise RowFailed. Raises ParseError."""
+        format_, signature = self.speaker.predictor.format, self.speaker.signature
+        values = format_.parse(signature, completion)
+        if not isinstance(format_, TwoPart):
+            return Said(values=with_reasoning(signature, values, completion.reasoning))
+        asked, read_by = format_.second(signature)
+        reader = Asked(
+            lane=self.lane,
+            speaker=plain_speaker(f"{self.speaker.predictor.name}.{EXTRACT}", asked, read_by, EXTRACT),
+            model=EXTRACT,
+            role=EXTRACT,
+            rollout=self.rollout,
+            format_retries=retries,
+            sampled=self.sampled,
+            exchanges=self.exchanges,
+        )
+        found = await reader.said(values)
+        [reply] = values.values()
+        ordered = {f.name: found.values.get(f.name, f.default) for f in signature.outputs}
+        return Said(values=with_reasoning(signature, ordered, reply), reasks=found.reasks, reply=reply)
 
     def _row(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The row's messages; advice is one input more, and without any the prompt is the plain one."""
@@ -129,13 +171,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         # A template of the user's own shows only the fields that it names.
         return advised if advised != plain else (*plain, Message("user", f"\n\n{self.advice}"))
 
-    async def _complete(
-        self,
-        messages: tuple[Message, ...],
-        reask: bool,
-        failed: RowFailed | None,
-        accepted: dict[str, Any] | None,
-    ) -> Completion | None:
+    async def _complete(self, messages: tuple[Message, ...], *, reask: bool) -> Completion | None:
         """The reply; None when the budget leaves no re-ask and the row keeps what it has."""
         request = self._request(messages)
         try:
@@ -160,6 +196,28 @@ def _unreadable(completion: Completion, error: ParseError) -> RowFailed:
     if completion.finish_reason == "length":
         return RowFailed("truncated", f"the reply was cut off at its length limit: {error}")
     return RowFailed("parse", str(error))
+
+
+def with_reasoning(signature: Signature, values: Mapping[str, Any], reasoning: str) -> dict[str, Any]:
+    """The values, with a reasoning that the reply did not write down itself taken from where it is."""
+    return {
+        field.name: reasoning.strip()
+        if field.holds_reasoning and not values[field.name] and reasoning
+        else values[field.name]
+        for field in signature.outputs
+    }
+
+
+def plain_speaker(name: str, signature: Signature, format_: Format, model: str) -> Speaker:
+    """A speaker that no candidate changes and that has no demos."""
+    return Speaker(
+        predictor=Predictor(
+            name=name, step=name, suffix="", signature=signature, format=format_, model=model
+        ),
+        signature=signature,
+        prefix=format_.prefix(signature, ()),
+        params=format_.params(signature),
+    )
 
 
 def speaker_of(predictor: Predictor, texts: PredictorTexts) -> Speaker:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from promptc.runners.attachments import Attachments, attached, store_of
 from promptc.runners.dataset import Dataset
+from promptc.runners.failures import RowFailed
 from promptc.runners.rows import Example, open_rows
 from promptc.runners.tables import typed
 from promptc.spec.diagnostics import Diagnostic, Position
@@ -64,7 +66,7 @@ def check_data(
     examples = tuple(sorted(dataset.part("all"), key=lambda example: (example.file, example.line)))
     columns = tuple(dict.fromkeys(column for example in examples for column in example.row))
     checks = _Checks(spec, positions or {}, examples, columns)
-    findings = [*checks.inputs(), *checks.named_columns()]
+    findings = [*checks.inputs(), *checks.attachments(), *checks.named_columns()]
     golds = reversed(list(_golds(spec, metrics)))
     for gold in {(gold.column, gold.field and gold.field.name): gold for gold in golds}.values():
         findings += checks.gold(gold)
@@ -93,6 +95,18 @@ class _Checks(msgspec.Struct, frozen=True):
                 count = f"{len(lacking)} of {len(self.examples)} rows lack"
                 message = f"{count} the input `{field.name}`, first at {lacking[0].where}"
                 yield self.finding(path, message, "give the field a default, or leave these rows out")
+
+    def attachments(self) -> Iterator[Diagnostic]:
+        """Images, recordings and files that rows name and that are not there, or are something else."""
+        store = store_of(self.spec)
+        for field in self.spec.inputs:
+            if field.attachment is None:
+                continue
+            wrong = [(e, problem) for e in self.examples if (problem := _not_attachable(store, field, e))]
+            if wrong:
+                count = f"{_rows(len(wrong))} cannot be sent with `{field.name}`: "
+                message = f"{count}{wrong[0][1]}, first at {wrong[0][0].where}"
+                yield self.finding(self._field_path("inputs", field.name), message)
 
     def named_columns(self) -> Iterator[Diagnostic]:
         """Columns that `split`, `cluster` and `slices` name and no row has."""
@@ -224,6 +238,14 @@ def _reading(
         if build({inner: own}).reads_gold:
             where = placed["expected"] or placed["field"] or column
             yield from _reading(inner, own, where, placed["field"] or field)
+
+
+def _not_attachable(store: Attachments, field: Field, example: Example) -> str:
+    try:
+        problems = (store.problem(a) for a in attached([field], example.row))
+        return next((problem for problem in problems if problem), "")
+    except RowFailed as error:
+        return str(error)
 
 
 def _labels(field: Field) -> list[str]:

@@ -38,6 +38,8 @@ DEFAULT_MAX_TOKENS = 2048
 
 GRACE_SECONDS = 10.0
 """How long replies to requests that were sent are awaited after a signal."""
+ATTACHMENT_TOKENS = 50_000
+"""More than providers count for one image: its bytes say little about its tokens."""
 SAMPLING_TEMPERATURE = 1.0
 """Sent with a further sample (rollout > 0) where the spec names no temperature: at 0 all samples would be the same."""
 
@@ -269,7 +271,7 @@ class Effects:
         """The most that one call can cost: no token is shorter than a byte, and no reply longer than max_tokens."""
         if not self.ledger.counts_tokens:
             return Amount(1)
-        input_bound = sum(len(message.content.encode()) + 16 for message in request.messages) + 16
+        input_bound = sum(_bound(message) for message in request.messages) + 16
         output_bound = _max_tokens(request.params)
         return Amount(1, input_bound + output_bound, self.dollars(model, input_bound, output_bound))
 
@@ -413,6 +415,13 @@ class Effects:
 
 def _key(*parts: Any) -> bytes:
     return hashlib.blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).digest()
+
+
+def _bound(message: Message) -> int:
+    """More tokens than a message can have: no token is shorter than a byte."""
+    calls = sum(len(call.name) + len(call.arguments.encode()) + 32 for call in message.tool_calls)
+    attached = sum(max(a.size, ATTACHMENT_TOKENS) for a in message.attachments)
+    return len(message.content.encode()) + 16 + calls + attached
 
 
 def _max_tokens(params: dict[str, Any]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 
 import msgspec
 
-from promptc.runners.asking import Role
+from promptc.runners.asking import EXTRACT, Role
 from promptc.runners.effects import Effects
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.judging import Judge, Judged, LaneServices
@@ -24,6 +24,8 @@ BYTES_PER_CHARACTER = 4
 """UTF-8's longest character: with it a count of characters bounds a count of bytes, and so of tokens."""
 CORRECTION_BYTES = 4096
 """Longest correction that a re-ask adds."""
+EXTRACT_PROMPT_BYTES = 4096
+"""Longest text that the second prompt of `two_step` adds to what the first says of the fields."""
 JUDGE_PROMPT_BYTES = 16384
 """Longest text that a judge's own instructions and rubric are taken to have."""
 
@@ -125,6 +127,10 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         _, calls = arm.compiled.program.calls()
         factor = (1.0 + ledger.reask_rate) * self.repeats(arm).count
         estimate: dict[str, Amount] = {arm.role: self._call(arm, sample) * (calls * factor)}
+        _, extractions = arm.compiled.program.extractions()
+        if extractions:
+            extracted = ledger.mean_call(EXTRACT) or self._call(arm, sample)
+            estimate[EXTRACT] = extracted * (extractions * factor)
         if self.judge is not None and self.judge.calls():
             judged = ledger.mean_call("judge") or self._call(arm, sample)
             estimate["judge"] = judged * (self.judge.calls() * factor)
@@ -177,6 +183,10 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         worst: dict[str, Amount] = {
             arm.role: self._worst_call(prompt, program.most_reasks(), arm.role) * high
         }
+        _, extractions = program.extractions()
+        if extractions:
+            read = prompt + self._shown(1, arm.role) + EXTRACT_PROMPT_BYTES
+            worst[EXTRACT] = self._worst_call(read, program.most_reasks(), EXTRACT) * extractions
         if self.judge is not None and self.judge.calls():
             judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
             worst["judge"] = judged * self.judge.calls()

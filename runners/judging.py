@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from promptc.runners.asking import Asked, Predictor, Speaker
+from promptc.runners.asking import Asked, plain_speaker
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.formats.protocol import Format
 from promptc.runners.metrics.protocol import Case, Metric, Score
@@ -177,25 +177,15 @@ class LaneServices:
     ) -> dict[str, Any]:
         """Ask a model for the outputs of a signature; raises RowFailed."""
         name = self._model if model == "judge" else model
-        predictor = Predictor(
-            name="judge", step="judge", suffix="", signature=signature, format=self._format, model=name
-        )
-        speaker = Speaker(
-            predictor=predictor,
-            signature=signature,
-            prefix=self._format.prefix(signature, ()),
-            params=self._format.params(signature),
-        )
         asked = Asked(
             lane=self._lane,
-            speaker=speaker,
+            speaker=plain_speaker("judge", signature, self._format, name),
             model=name,
             role="judge",
             rollout=rollout,
             format_retries=self._format_retries,
         )
-        outputs, _, _ = await asked.outputs(inputs)
-        return outputs
+        return (await asked.said(inputs)).values
 
     async def hook(self, reference: str, payload: Any) -> Any:
         """Run the user's function; raises RowFailed."""

@@ -6,7 +6,7 @@ their end, and the first failure in the order of the steps is the row's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -50,8 +50,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Action(Protocol):
     """What a step does."""
 
-    def calls(self) -> tuple[int, int]:
-        """Fewest and most predictor calls, without re-asks."""
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
+        """Fewest and most predictor calls, of all steps or of some alone, without re-asks."""
         ...
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     on_error: str = "fail"
     exports: tuple[str, ...] = ()
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Fewest and most predictor calls: a step that may be skipped, or has no elements, makes none."""
-        low, high = self.action.calls()
+        low, high = self.action.calls(only)
         if self.foreach is not None:
             low, high = 0, high * self.most_items
         return (0 if self.when is not None or self.on_error != "fail" else low), high
@@ -162,9 +162,9 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: tuple[Node, ...]
 
-    def calls(self) -> tuple[int, int]:
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Fewest and most predictor calls of all steps."""
-        ranges = [node.calls() for node in self.nodes]
+        ranges = [node.calls(only) for node in self.nodes]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
     async def run(self, row: Row, scope: Scope) -> dict[str, Any]:

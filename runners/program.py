@@ -7,7 +7,7 @@ candidate, and the compiled form runs rows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from promptc.runners.asking import Predictor, Role, Speaker, speaker_of
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
+from promptc.runners.formats.protocol import TwoPart
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import Message
 from promptc.runners.modules.protocol import Module, shown_replies
@@ -84,17 +85,22 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         }
         return Candidate(predictors={**own, **self.texts})
 
-    def calls(self) -> tuple[int, int]:
-        """Fewest and most predictor calls per row, without re-asks."""
+    def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
+        """Fewest and most predictor calls per row, of all steps or of some alone, without re-asks."""
         if self.graph is not None:
-            return self.graph.calls()
-        ranges = [module.calls() for module in self.modules.values()]
+            return self.graph.calls(only)
+        ranges = [module.calls() for step, module in self.modules.items() if only is None or step in only]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
     @property
     def bounded(self) -> bool:
-        """False where a prompt may show what other steps gave: nobody knows beforehand how long that is."""
-        return self.graph is None
+        """False where a prompt may show what other steps gave, or files: nobody knows beforehand how long that is."""
+        return self.graph is None and all(field.attachment is None for field in self.inputs)
+
+    def extractions(self) -> tuple[int, int]:
+        """Fewest and most calls per row of the model that reads fields out of free replies, without re-asks."""
+        free = frozenset(p.step for p in self.predictors.values() if isinstance(p.format, TwoPart))
+        return self.calls(free) if free else (0, 0)
 
     def most_shown(self) -> int:
         """How many earlier replies of a row one predictor call may show at most, without its own re-asks."""

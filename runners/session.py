@@ -111,12 +111,13 @@ def _unseen(record: RowRecord) -> list[dict[str, Any]]:
     found = []
     for step in record.trace:
         extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
-        if extra or step.notes or step.kind == "skipped":
+        if extra or step.notes or step.reply or step.kind == "skipped":
             found.append(
                 {
                     "predictor": step.predictor,
                     **({"kind": step.kind} if step.kind != "predict" else {}),
                     "outputs": extra,
+                    **({"reply": step.reply} if step.reply else {}),
                     **({"notes": step.notes} if step.notes else {}),
                 }
             )

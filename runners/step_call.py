@@ -27,7 +27,8 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call that gave outputs, on the way to a prediction; or a step that asked no model.
 
     `predictor` is the step's name where `kind` is not `predict`. `kept` is False where a module ran several times and
-    took the result of another run. `exchanges` are there where the run's effects are watched.
+    took the result of another run. `reply` is the free text that another model read the outputs out of, "" where none
+    did. `exchanges` are there where the run's effects are watched.
     """
 
     predictor: str
@@ -38,6 +39,7 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     kept: bool = True
     exchanges: tuple[Exchange, ...] = ()
+    reply: str = ""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,21 +111,19 @@ class StepCall:
             exchanges=[] if self._lane.phase.effects.watching else None,
         )
         try:
-            outputs, reasks, notes = await asked.outputs(inputs, self._validator(speaker, inputs))
+            said = await asked.said(inputs, self._validator(speaker, inputs))
         except RowFailed as error:
             if asked.exchanges is not None:
-                self._leave(name, inputs, {}, asked, kind="failed", notes=(str(error),))
+                self._leave(name, inputs, asked, kind="failed", notes=(str(error),))
             raise
-        self._leave(name, inputs, outputs, asked, reasks=reasks, notes=tuple(notes))
-        return outputs
-
-    def _leave(
-        self, name: str, inputs: Mapping[str, Any], outputs: dict[str, Any], asked: Asked, **more: Any
-    ) -> None:
-        exchanges = tuple(asked.exchanges or ())
-        self._trace.append(
-            TraceStep(predictor=name, inputs=dict(inputs), outputs=outputs, exchanges=exchanges, **more)
+        self._leave(
+            name, inputs, asked, outputs=said.values, reasks=said.reasks, notes=said.notes, reply=said.reply
         )
+        return said.values
+
+    def _leave(self, name: str, inputs: Mapping[str, Any], asked: Asked, **more: Any) -> None:
+        exchanges = tuple(asked.exchanges or ())
+        self._trace.append(TraceStep(predictor=name, inputs=dict(inputs), exchanges=exchanges, **more))
 
     async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
         """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""

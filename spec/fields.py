@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from promptc.spec.media import HISTORY, REASONING, AttachmentKind, attachment_kind
+
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One named, typed input or output.
@@ -25,6 +27,21 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def required(self) -> bool:
         """A field without a default has to be there."""
         return self.default is msgspec.UNSET
+
+    @property
+    def holds_reasoning(self) -> bool:
+        """A field for how the model comes to its answer, which a provider may bring of its own accord."""
+        return self.schema.get("format") == REASONING
+
+    @property
+    def holds_turns(self) -> bool:
+        """A conversation so far, which becomes messages of its own."""
+        return self.schema.get("format") == HISTORY
+
+    @property
+    def attachment(self) -> AttachmentKind | None:
+        """What the field attaches to the prompt, one or a list of them; None for a field that is text."""
+        return attachment_kind(self.schema)
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

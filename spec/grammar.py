@@ -33,7 +33,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("metric", "optimizer", "module", "format")
 """The kinds of plug-in that a spec names by their parameters."""
 
-ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react",), "format": ("xml", "two_step")}
+ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react",)}
 """Plug-ins that the grammar has and this version has not."""
 
 

@@ -88,8 +88,16 @@ def _keywords() -> dict[str, Schema]:
     return {
         "type": {
             "type": ["string", "array"],
-            "description": "The type: a name of JSON Schema, or as in a signature.",
-            "examples": [*_TYPE_NAMES[:-1], "list[str]", "float | None", ["string", "null"]],
+            "description": "The type: a name of JSON Schema, or as in a signature; also image, audio, file, history "
+            "and code.",
+            "examples": [
+                *_TYPE_NAMES[:-1],
+                "list[str]",
+                "float | None",
+                "image",
+                "code[python]",
+                ["string", "null"],
+            ],
             "items": {"enum": _TYPE_NAMES},
             "minItems": 1,
             "uniqueItems": True,
@@ -135,6 +143,8 @@ def _texts() -> dict[str, Schema]:
         "pattern": text("A regular expression that is found in the text.", "^[A-Z]{2}[0-9]{6}$"),
         "format": text("A known form of text.", "date", "date-time", "email", "uri", "uuid"),
         "contentEncoding": text("How bytes are written as text.", "base64"),
+        "language": text("The language of a field of code.", "python"),
+        "maxBytes": whole("The most bytes of an image, audio or file.", 5000000, minimum=1),
         "contentMediaType": text("What kind of document the text is.", "text/html"),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptc.spec.fields import Field, Signature
+from promptc.spec.media import misplaced
 from promptc.spec.type_text import Schema, Token, TypeReader, TypeTextError, tokens
 
 RESERVED = ("item", "previous", "args", "self", "inputs")
@@ -27,6 +28,11 @@ def parse_signature(text: str) -> Signature:
     if reader.current.kind != "end":
         raise reader.unexpected("`,` or the end of the signature")
     _check_duplicates(inputs, outputs)
+    for side, fields in (("inputs", inputs), ("outputs", outputs)):
+        for name, schema in fields:
+            wrong = misplaced(schema, side)
+            if wrong:
+                raise TypeTextError(wrong, name.offset, len(name.text))
     return Signature(
         inputs=tuple(_field(name, schema) for name, schema in inputs),
         outputs=tuple(_field(name, schema) for name, schema in outputs),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from promptc.spec.media import CODE, REASONING, TURNS
 from promptc.spec.suggest import closest, did_you_mean
 
 Schema = dict[str, Any]
@@ -27,6 +28,12 @@ _SIMPLE: dict[str, Schema] = {
     "datetime": {"type": "string", "format": "date-time"},
     "None": {"type": "null"},
     "Any": {},
+    "image": {"type": "string", "format": "image"},
+    "audio": {"type": "string", "format": "audio"},
+    "file": {"type": "string", "format": "file"},
+    "history": TURNS,
+    "code": {"type": "string", "format": CODE},
+    "reasoning": {"type": "string", "format": REASONING},
 }
 _OTHER_NAMES = {
     "string": "str",
@@ -40,7 +47,7 @@ _OTHER_NAMES = {
     "List": "list",
     "Dict": "dict",
 }
-_WITH_ARGUMENTS = ("list", "dict", "Literal", "Optional", "Union")
+_WITH_ARGUMENTS = ("list", "dict", "Literal", "Optional", "Union", "code")
 _NOT_HERE = {
     "tuple": "write list[…]",
     "set": "write list[…]",
@@ -169,6 +176,8 @@ class TypeReader:
     def _arguments(self, name: str, token: Token) -> Schema:
         if name == "Literal":
             return self._literal()
+        if name == "code":
+            return self._code()
         found = [self.type()]
         while self.accept(","):
             found.append(self.type())
@@ -184,6 +193,15 @@ class TypeReader:
         if len(found) != 2 or found[0] != {"type": "string"}:
             raise TypeTextError("dict takes two types, the first is str", token.offset, len(token.text))
         return {"type": "object", "additionalProperties": found[1]}
+
+    def _code(self) -> Schema:
+        token = self.take()
+        if token.kind not in ("name", "string"):
+            raise TypeTextError(
+                "code takes the name of a language", token.offset, len(token.text), "such as code[python]"
+            )
+        self.expect("]", "behind the language in code[…]")
+        return {**_SIMPLE["code"], "language": token.text if token.kind == "name" else _unquoted(token)}
 
     def _literal(self) -> Schema:
         values = [self._literal_value()]
@@ -295,7 +313,10 @@ def _stray(text: str, at: int) -> TypeTextError:
 
 
 def _unknown(token: Token) -> TypeTextError:
-    known = ("str", "int", "float", "bool", "list", "dict", "Literal", "Optional", "date", "datetime", "Any")
+    known = (
+        "str", "int", "float", "bool", "list", "dict", "Literal", "Optional", "date", "datetime", "Any",
+        "image", "audio", "file", "history", "code",
+    )  # fmt: skip
     hint = _NOT_HERE.get(token.text, "")
     if not hint:
         near = closest(token.text, (*known, *_OTHER_NAMES))

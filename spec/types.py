@@ -15,6 +15,7 @@ import msgspec
 
 from promptc.spec.diagnostics import Findings
 from promptc.spec.fields import Field
+from promptc.spec.media import misplaced
 from promptc.spec.nodes import Node, Path, dotted, plain
 from promptc.spec.references import ReferenceRefused, References, Trail
 from promptc.spec.scalars import resolve
@@ -31,7 +32,7 @@ PLAIN_KEYWORDS = (
     "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType",
     "minItems", "maxItems", "uniqueItems", "minContains", "maxContains",
-    "minProperties", "maxProperties", "dependentRequired", "title", "description", "examples",
+    "minProperties", "maxProperties", "dependentRequired", "language", "maxBytes", "title", "description", "examples",
 )  # fmt: skip
 _ORDER = ("type", "enum", *PLAIN_KEYWORDS, *ONE_SCHEMA, *MANY_SCHEMAS, *NAMED_SCHEMAS, "required")
 _OPEN_WITHIN = frozenset({"allOf", "if", "then", "else", "not", "dependentSchemas"})
@@ -69,6 +70,10 @@ class TypeBuilder:
         try:
             schema = self.schema(node, path, ())
         except _Refused:
+            return None
+        wrong = misplaced(schema, str(path[-2]) if len(path) > 1 else "")
+        if wrong:
+            self._findings.error(wrong, node.key or node.position, path=dotted(path))
             return None
         return self._field(name, schema, node, path)
 

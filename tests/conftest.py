@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from workplace import Sentiment, Workplace, open_workplace
 
-KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHASHSEED", "VIRTUAL_ENV")
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHASHSEED", "VIRTUAL_ENV", "UPDATE_GOLDEN")
 """What a test may know of the environment that it is run in."""
 
 

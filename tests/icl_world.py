@@ -15,6 +15,7 @@ from promptc.runners.formats.chat import Chat
 from promptc.runners.formats.json_object import Json
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format
+from promptc.runners.formats.xml_tags import Xml
 from promptc.runners.models.request import Completion, Message, Request
 from promptc.runners.models.transports.embedded import EmbeddedIcl
 from promptc.spec.fields import Field, Signature
@@ -126,5 +127,5 @@ def accuracy(signature: Signature, demos: Sequence[Demo], rows: Sequence[Row], f
     return sum(each[field] == row[field] for each, row in zip(found, rows, strict=True)) / len(rows)
 
 
-FORMATS: list[Format] = [Chat(), Json()]
-by_format = pytest.mark.parametrize("form", FORMATS, ids=["chat", "json"])
+FORMATS: list[Format] = [Chat(), Json(), Xml()]
+by_format = pytest.mark.parametrize("form", FORMATS, ids=["chat", "json", "xml"])

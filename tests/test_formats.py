@@ -27,6 +27,8 @@ from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.formats.template import Template
+from promptc.runners.formats.two_step import TwoStep
+from promptc.runners.formats.xml_tags import Xml
 from promptc.runners.models.request import Completion, Message
 from promptc.spec.fields import Field, Signature
 
@@ -158,7 +160,7 @@ TEMPLATES = {
     "order": "Find the order in this e-mail and reply in JSON.\n<email>\n{{ email }}\n</email>",
     "maths": "Solve it.\n\n{{ demos }}\n\nProblem: {{ problem }}\nResult:",
 }
-EVERY_FORMAT: list[Format] = [Chat(), Json(), Template(text=TEMPLATES["triage"])]
+EVERY_FORMAT: list[Format] = [Chat(), Json(), Xml(), Template(text=TEMPLATES["triage"])]
 
 
 def as_file(messages: tuple[Message, ...], params: dict[str, Any]) -> str:
@@ -173,6 +175,8 @@ def pretty(params: dict[str, Any]) -> str:
 GOLDEN_PROMPTS: dict[str, tuple[Format, str]] = {
     **{f"chat-{name}": (Chat(), name) for name in SIGNATURES},
     **{f"json-{name}": (Json(), name) for name in SIGNATURES},
+    **{f"xml-{name}": (Xml(), name) for name in SIGNATURES},
+    **{f"two_step-{name}": (TwoStep(), name) for name in SIGNATURES},
     **{f"template-{name}": (Template(text=text), name) for name, text in TEMPLATES.items()},
 }
 
@@ -306,7 +310,7 @@ def test_a_signature_without_inputs_has_only_the_reminder():
 
 @given(message=st.text(max_size=30))
 def test_the_row_differs_and_the_prefix_does_not(message):
-    for form in (Chat(), Json()):
+    for form in (Chat(), Json(), Xml()):
         assert form.prefix(TRIAGE, DEMOS["triage"]) == form.prefix(TRIAGE, DEMOS["triage"])
         assert len(form.row(TRIAGE, {"message": message})) == 1
 

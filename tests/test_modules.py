@@ -127,6 +127,7 @@ class World:
 
         self.records = asyncio.run(work())
         self.spent = effects.ledger.spent
+        self.by_role = effects.ledger.by_role()
 
     @property
     def record(self):

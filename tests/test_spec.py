@@ -189,7 +189,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
         ("metrics: [exact_match, f1]\nobjective: [exact_match, f1]", "objective"),
         ("module: react", "module"),
-        ("format: xml", "format"),
     ],
 )
 def test_what_is_not_carried_out_yet_is_said_and_never_ignored(lines, path):

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from promptc.runners.attachments import attached
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
 from promptc.runners.formats.fields_text import field_lines
-from promptc.runners.formats.markers import as_answer, as_text, end_name, input_sections, marker, sections
+from promptc.runners.formats.inputs import asked, demo_texts, input_texts
+from promptc.runners.formats.markers import MARKERS, end_name, marker, sections
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import parse_reply, read_bare, read_json, read_lines, read_markers
 from promptc.runners.models.request import Completion, Message
@@ -33,20 +35,20 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         messages = [Message("system", _system_text(signature))]
         for inputs, outputs in shown_demos(signature, demos):
             answers = {
-                field.name: as_answer(field, outputs[field.name])
+                field.name: MARKERS.as_answer(field, outputs[field.name])
                 for field in signature.outputs
                 if field.name in outputs
             }
-            messages.append(
-                Message("user", sections({name: as_text(value) for name, value in inputs.items()}))
-            )
+            given = sections(demo_texts(signature.inputs, inputs, MARKERS))
+            messages.append(Message("user", given, attached(signature.inputs, inputs)))
             messages.append(Message("assistant", sections(answers) + f"\n\n{marker(end_name(signature))}"))
         return tuple(messages)
 
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """One user message: the input sections and the reminder."""
-        given = input_sections(signature.inputs, inputs)
-        return (Message("user", f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)),)
+        """One user message: the input sections and the reminder; before it the conversation so far."""
+        given = sections(input_texts(signature.inputs, inputs, MARKERS))
+        text = f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)
+        return asked(signature.inputs, inputs, text)
 
     def params(self, signature: Signature) -> dict[str, Any]:
         """None: the layout needs no help from the provider."""
@@ -63,7 +65,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def _system_text(signature: Signature) -> str:
     fields = (*signature.inputs, *signature.outputs)
-    layout = sections({field.name: f"{{{field.name}}}" for field in fields})
+    layout = sections({field.name: f"{{{field.name}}}" for field in fields if not field.holds_turns})
     parts = [signature.instructions.strip() or "Fill in the output fields."]
     if signature.inputs:
         parts.append("\n".join(["The input fields are:", *field_lines(signature.inputs)]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from promptc.runners.formats.string_formats import FORMAT_WORDS
 from promptc.spec.fields import Field
+from promptc.spec.media import CODE, HISTORY
 
 _PLURALS = {
     "string": "strings",
@@ -15,6 +16,9 @@ _PLURALS = {
     "number": "numbers",
     "boolean: true or false": "booleans",
     "object": "objects",
+    "image": "images",
+    "audio recording": "audio recordings",
+    "file": "files",
 }
 
 
@@ -110,7 +114,7 @@ def object_outline(entries: Iterable[tuple[str, list[str], str]]) -> list[str]:
 
 def has_shape(schema: Any) -> bool:
     """Whether an object with named properties stands anywhere in the schema."""
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or schema.get("format") == HISTORY:
         return False
     if schema.get("properties"):
         return True
@@ -195,6 +199,8 @@ def _kind_words(kind: str, schema: dict[str, Any]) -> str:
 
 def _string_words(schema: dict[str, Any]) -> str:
     name = schema.get("format")
+    if name == CODE:
+        return f"{schema['language']} code" if "language" in schema else "code"
     words = "string" if name is None else FORMAT_WORDS.get(name, f"string in the format {name}")
     low, high = schema.get("minLength"), schema.get("maxLength")
     if low == 1 and high is None:
@@ -207,6 +213,8 @@ def _string_words(schema: dict[str, Any]) -> str:
 
 
 def _list_words(schema: dict[str, Any]) -> str:
+    if schema.get("format") == HISTORY:
+        return "the conversation so far"
     inner = type_words(schema["items"]) if "items" in schema else ""
     count = _count_suffix(schema)
     if not inner or inner == "any JSON value":

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from promptc.runners.attachments import attached
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
 from promptc.runners.formats.fields_text import (
@@ -17,8 +18,9 @@ from promptc.runners.formats.fields_text import (
     one_line,
     type_words,
 )
+from promptc.runners.formats.inputs import asked, demo_texts, input_texts
 from promptc.runners.formats.json_text import NotJson, decode, unfenced
-from promptc.runners.formats.markers import as_json, as_text, input_sections, sections
+from promptc.runners.formats.markers import MARKERS, sections
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import parse_reply, read_bare, read_json, read_lines, read_markers
 from promptc.runners.formats.response_schema import response_schema
@@ -48,16 +50,16 @@ class Json(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The system message, then each demo as a user turn and an assistant turn in JSON."""
         messages = [Message("system", _system_text(signature))]
         for inputs, outputs in shown_demos(signature, demos):
-            messages.append(
-                Message("user", sections({name: as_text(value) for name, value in inputs.items()}))
-            )
-            messages.append(Message("assistant", as_json(outputs)))
+            given = sections(demo_texts(signature.inputs, inputs, MARKERS))
+            messages.append(Message("user", given, attached(signature.inputs, inputs)))
+            messages.append(Message("assistant", MARKERS.as_json(outputs)))
         return tuple(messages)
 
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """One user message: the input sections and the reminder."""
-        given = input_sections(signature.inputs, inputs)
-        return (Message("user", f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)),)
+        """One user message: the input sections and the reminder; before it the conversation so far."""
+        given = sections(input_texts(signature.inputs, inputs, MARKERS))
+        text = f"{given}\n\n{_reminder(signature)}" if given else _reminder(signature)
+        return asked(signature.inputs, inputs, text)
 
     def params(self, signature: Signature) -> dict[str, Any]:
         """`response_format` as OpenAI defines it.
@@ -85,7 +87,7 @@ class Json(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def _system_text(signature: Signature) -> str:
     parts = [signature.instructions.strip() or "Fill in the output fields."]
     if signature.inputs:
-        layout = sections({field.name: f"{{{field.name}}}" for field in signature.inputs})
+        layout = sections({f.name: f"{{{f.name}}}" for f in signature.inputs if not f.holds_turns})
         parts.append("\n".join(["The input fields are:", *field_lines(signature.inputs)]))
     parts.append("\n".join(["The output fields are:", *field_lines(signature.outputs)]))
     if signature.inputs:

@@ -12,6 +12,8 @@ _LONGEST_REPAIR = 50_000
 _MOST_VALUES = 20
 _CLOSERS = {"{": "}", "[": "]"}
 _FENCE = re.compile(r"\A\s*(```+|~~~+)[\w+.-]*[ \t]*\n(?P<inner>.*?)\n?[ \t]*\1\s*\Z", re.DOTALL)
+_FENCE_LINE = re.compile(r"^(?:```|~~~)", re.MULTILINE)
+_BLOCK = re.compile(r"^```[\w+.-]*[ \t]*\n(.*?)\n?^```[ \t]*$", re.DOTALL | re.MULTILINE)
 # What json_repair would quietly turn into something that the text does not say.
 _UNREPAIRABLE = re.compile(r"\.\.\.|…|(?<![\w.+-])[+-]?0\d|\b(?:nan|infinity|undefined)\b", re.IGNORECASE)
 
@@ -31,6 +33,15 @@ def unfenced(text: str) -> str:
         return text
     match = _FENCE.match(text)
     return match["inner"] if match else text
+
+
+def code_in(text: str) -> str:
+    """The code in a text: the inside of its only fence, else the text."""
+    whole = unfenced(text)
+    if whole is not text and not _FENCE_LINE.search(whole):
+        return whole
+    blocks = _BLOCK.findall(text) if len(_FENCE_LINE.findall(text)) == 2 else []
+    return blocks[0] if len(blocks) == 1 else text
 
 
 def decode(text: str) -> Any:

@@ -9,22 +9,21 @@ another, and any text survives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-import msgspec
-
-from promptc.runners.formats.json_text import NotJson, decode, dumps, unfenced
-from promptc.runners.formats.protocol import ParseError
-from promptc.runners.formats.shapes import shape_of
-from promptc.runners.formats.values import coerce, conform, reads_back
-from promptc.spec.fields import Field, Signature
+from promptc.runners.formats.escaping import Escaping
+from promptc.spec.fields import Signature
 
 _MARKER = re.compile(r"\[\[[ \t]*#{1,3}[ \t]*([^\[\]#\n]{1,80}?)[ \t]*#{0,3}[ \t]*\]\]?")
-_OPENING = re.compile(r"(\[\[[ \t]*)(\\*#)")
-_ESCAPED = re.compile(r"(\[\[[ \t]*)\\(\\*#)")
 _LINE_LEAD = re.compile(r"[ \t]*(?:[-*>•]|#{1,6}|\d{1,3}[.)])[ \t]*")
 _EMPHASIS = ("**", "__", "`")
+
+MARKERS = Escaping(
+    hint="[[",
+    mark=re.compile(r"(\[\[[ \t]*)(\\*#)"),
+    escaped=re.compile(r"(\[\[[ \t]*)\\(\\*#)"),
+)
+"""Keeps markers out of values."""
 
 
 def marker(name: str) -> str:
@@ -41,70 +40,9 @@ def end_name(signature: Signature) -> str:
     return name
 
 
-def escape(text: str) -> str:
-    """The text with one backslash more in whatever looks like the beginning of a marker."""
-    return _OPENING.sub(r"\1\\\2", text) if "[[" in text else text
-
-
-def unescape(text: str) -> str:
-    """What `escape` was given."""
-    return _ESCAPED.sub(r"\1\2", text) if "[[" in text else text
-
-
-def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """The value with every string in it, keys included, changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {map_strings(key, change): map_strings(item, change) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [map_strings(item, change) for item in value]
-    return value
-
-
-def as_text(value: Any) -> str:
-    """A value in a prompt: strings as they are, everything else as JSON; without markers."""
-    return escape(value) if isinstance(value, str) else as_json(value)
-
-
-def as_json(value: Any) -> str:
-    """A value as JSON without markers."""
-    text = dumps(value)
-    return dumps(map_strings(value, escape)) if "[[" in text else text
-
-
-def as_answer(field: Field, value: Any) -> str:
-    """An output value as a model should write it: a string as it is, unless that would be read otherwise."""
-    plain_string = isinstance(value, str) and (shape_of(field.schema).text or reads_back(field, value, value))
-    return as_text(value) if plain_string else as_json(value)
-
-
-def from_text(field: Field, text: str) -> Any:
-    """The value in a section's text. Raises ParseError."""
-    if "[[" not in text:
-        return coerce(field, text)
-    value = msgspec.UNSET if shape_of(field.schema).text else _from_escaped_json(field, text)
-    return coerce(field, unescape(text)) if value is msgspec.UNSET else value
-
-
-def from_json(field: Field, value: Any) -> Any:
-    """The value that a JSON value stands for, its escapes taken off. Raises ParseError."""
-    return conform(field, map_strings(value, unescape) if _holds_escape(value) else value)
-
-
 def sections(values: Mapping[str, str]) -> str:
     """Sections one below the other, a blank line between them."""
     return "\n\n".join(f"[[ ## {name} ## ]]\n{text}" for name, text in values.items())
-
-
-def input_sections(fields: Sequence[Field], inputs: Mapping[str, Any]) -> str:
-    """The input sections of a row. KeyError when a field without a default is missing."""
-    return sections({field.name: as_text(input_value(field, inputs)) for field in fields})
-
-
-def input_value(field: Field, inputs: Mapping[str, Any]) -> Any:
-    """A row's value for an input, or the input's default. KeyError when it has neither."""
-    return inputs[field.name] if field.required or field.name in inputs else field.default
 
 
 def found_sections(signature: Signature, text: str) -> dict[str, str]:
@@ -115,7 +53,12 @@ def found_sections(signature: Signature, text: str) -> dict[str, str]:
     once counts with its last section that is not empty, since a model that restates a field corrects it. A
     stretch that only echoes the layout (`{name}`) is passed over when another follows.
     """
-    answers = _answers(signature, text)
+    return chosen_answer(signature, _split(text))
+
+
+def chosen_answer(signature: Signature, found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The output sections among all sections of a reply, by the rules of `found_sections`."""
+    answers = _answers(signature, found)
     for answer in answers[:-1]:
         if any(section != f"{{{name}}}" for name, section in answer.items()):
             return answer
@@ -135,13 +78,13 @@ def without_marker(text: str, name: str) -> str:
     return text
 
 
-def _answers(signature: Signature, text: str) -> list[dict[str, str]]:
+def _answers(signature: Signature, found: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     names = {_normal(field.name): field.name for field in signature.outputs}
     exact = {field.name for field in signature.outputs}
     ends = {_normal(field.name) for field in signature.inputs} | {end_name(signature)}
     answers: list[dict[str, str]] = []
     current: dict[str, str] = {}
-    for raw, section in _split(text):
+    for raw, section in found:
         name = raw if raw in exact else names.get(_normal(raw))
         if name is not None:
             if section or name not in current:
@@ -180,14 +123,3 @@ def _span(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip(" \t*`:")).casefold()
-
-
-def _from_escaped_json(field: Field, text: str) -> Any:
-    try:
-        return conform(field, map_strings(decode(unfenced(text).strip()), unescape))
-    except (NotJson, ParseError):
-        return msgspec.UNSET
-
-
-def _holds_escape(value: Any) -> bool:
-    return "[[" in (value if isinstance(value, str) else dumps(value))

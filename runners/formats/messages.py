@@ -12,8 +12,18 @@ def joined(*groups: Iterable[Message]) -> tuple[Message, ...]:
     merged: list[Message] = []
     for group in groups:
         for message in group:
-            if merged and merged[-1].role == message.role:
-                merged[-1] = Message(message.role, merged[-1].content + message.content)
+            before = merged[-1] if merged else None
+            if (
+                before is not None
+                and before.role == message.role
+                and not (before.tool_calls or message.tool_call_id)
+            ):
+                merged[-1] = Message(
+                    message.role,
+                    before.content + message.content,
+                    (*before.attachments, *message.attachments),
+                    message.tool_calls,
+                )
             else:
                 merged.append(message)
     return tuple(merged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from promptc.runners.candidate import Demo
 from promptc.runners.models.request import Completion, Message
@@ -41,4 +41,13 @@ class Format(Protocol):
 
     def reask(self, signature: Signature, error: ParseError) -> str:
         """The user message that follows a reply which did not parse: the exact error and what to answer instead."""
+        ...
+
+
+@runtime_checkable
+class TwoPart(Protocol):
+    """A format whose replies another model has to read: what `parse` gives are the inputs of a second call."""
+
+    def second(self, signature: Signature) -> tuple[Signature, Format]:
+        """What that model is asked, and in which format; its outputs are those of the signature that it reads."""
         ...

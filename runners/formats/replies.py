@@ -7,14 +7,7 @@ from typing import Any
 
 from promptc.runners.formats.choices import loose
 from promptc.runners.formats.json_text import NotJson, decode, unfenced, values_in
-from promptc.runners.formats.markers import (
-    end_name,
-    found_sections,
-    from_json,
-    from_text,
-    has_marker,
-    without_marker,
-)
+from promptc.runners.formats.markers import MARKERS, end_name, found_sections, has_marker, without_marker
 from promptc.runners.formats.problems import expectation, quote
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.shapes import shape_of
@@ -43,7 +36,7 @@ def parse_reply(
 def read_markers(signature: Signature, text: str) -> dict[str, Any] | None:
     """Sections under `[[ ## name ## ]]`; see `found_sections` for what counts when there are several."""
     found = found_sections(signature, unfenced(text))
-    return filled(signature, found, from_text) if found else None
+    return filled(signature, found, MARKERS.from_text) if found else None
 
 
 def read_json(signature: Signature, text: str) -> dict[str, Any] | None:
@@ -57,7 +50,7 @@ def read_json(signature: Signature, text: str) -> dict[str, Any] | None:
         return None
     if any(each != answers[0] for each in answers):
         raise ParseError("The reply holds several objects with different outputs, expected one.")
-    return filled(signature, answers[0], from_json)
+    return filled(signature, answers[0], MARKERS.from_json)
 
 
 def read_lines(signature: Signature, text: str) -> dict[str, Any] | None:
@@ -71,7 +64,7 @@ def read_lines(signature: Signature, text: str) -> dict[str, Any] | None:
         return None
     if not begins and len(signature.outputs) == 1 and shape_of(signature.outputs[0].schema).text:
         return None
-    return filled(signature, found, from_text)
+    return filled(signature, found, MARKERS.from_text)
 
 
 def read_bare(signature: Signature, text: str) -> dict[str, Any] | None:
@@ -85,7 +78,7 @@ def read_bare(signature: Signature, text: str) -> dict[str, Any] | None:
     whole = without_marker(text, end_name(signature)).strip()
     if field is None or not whole or has_marker(whole) or _is_broken_json(field, whole):
         return None
-    return filled(signature, {field.name: whole}, from_text)
+    return filled(signature, {field.name: whole}, MARKERS.from_text)
 
 
 def filled(
@@ -117,7 +110,7 @@ def answer_part(text: str) -> str:
     for opening, closing in (("<think>", "</think>"), ("<thinking>", "</thinking>")):
         if text.startswith(opening):
             text = text.partition(closing)[2].strip()
-        elif closing in text and text[0] not in "[{`":
+        elif closing in text and text[0] not in "[{`<":
             # Some servers put the opening tag into the prompt, so that only the closing one is in the reply.
             text = text.partition(closing)[2].strip()
     return text

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from promptc.runners.formats.choices import Choices, choices_of
 from promptc.runners.formats.fields_text import label_values
 from promptc.runners.formats.string_formats import format_checker
+from promptc.spec.media import REASONING
 
 KINDS = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 _SILENT = frozenset({"type", "title", "description", "examples", "default", "$comment"})
@@ -57,8 +58,12 @@ def _prepared(encoded: bytes) -> Shape:
         kinds=_kinds(schema),
         choices=choices,
         validator=validator,
-        plain=choices is not None or (isinstance(schema.get("type"), str) and schema.keys() <= _SILENT),
+        plain=choices is not None or (isinstance(schema.get("type"), str) and _says_no_more(schema)),
     )
+
+
+def _says_no_more(schema: dict[str, Any]) -> bool:
+    return schema.keys() - {"format"} <= _SILENT and schema.get("format", REASONING) == REASONING
 
 
 def _kinds(schema: Any) -> frozenset[str]:

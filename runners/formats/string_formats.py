@@ -29,6 +29,10 @@ FORMAT_WORDS: dict[str, str] = {
     "ipv4": "IPv4 address",
     "ipv6": "IPv6 address",
     "regex": "regular expression",
+    "reasoning": "string",
+    "image": "image",
+    "audio": "audio recording",
+    "file": "file",
 }
 """What a model is told about a format; one that is missing here is named as it stands."""
 

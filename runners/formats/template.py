@@ -8,17 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from promptc.runners.attachments import attached
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.demonstrations import shown_demos
-from promptc.runners.formats.markers import (
-    as_answer,
-    as_json,
-    as_text,
-    end_name,
-    input_value,
-    marker,
-    sections,
-)
+from promptc.runners.formats.inputs import input_text, input_value
+from promptc.runners.formats.markers import MARKERS, end_name, marker, sections
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.problems import expectation
 from promptc.runners.formats.protocol import ParseError
@@ -93,7 +87,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """What stands before the row's part, with instructions and demos."""
         fixed, varying = split_template(self.text, _input_names(signature))
         worked = [
-            (_messages(varying, _row_values(signature, inputs)), self._answer(signature, outputs))
+            (_filled(varying, signature, inputs), self._answer(signature, outputs))
             for inputs, outputs in shown_demos(signature, demos)
         ]
         blocks = "\n\n".join(_demo_text(messages, answer) for messages, answer in worked)
@@ -105,8 +99,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def row(self, signature: Signature, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The message with the first input, and what follows. KeyError when a required input is missing."""
         _, varying = split_template(self.text, _input_names(signature))
-        given = {field.name: input_value(field, inputs) for field in signature.inputs}
-        return _messages(varying, _row_values(signature, given))
+        return _filled(varying, signature, {f.name: input_value(f, inputs) for f in signature.inputs})
 
     def params(self, signature: Signature) -> dict[str, Any]:
         """None: the template says what it wants."""
@@ -132,9 +125,9 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _answer(self, signature: Signature, outputs: Mapping[str, Any]) -> str:
         style = self.style(signature)
         if style == "json":
-            return as_json(outputs)
+            return MARKERS.as_json(outputs)
         answers = {
-            field.name: as_answer(field, outputs[field.name])
+            field.name: MARKERS.as_answer(field, outputs[field.name])
             for field in signature.outputs
             if field.name in outputs
         }
@@ -161,9 +154,22 @@ def _unknown(part: Part, names: tuple[str, ...]) -> str:
 def _row_values(signature: Signature, inputs: Mapping[str, Any]) -> dict[str, str]:
     """The text of every place in a row's part. A demo may lack an input, which then is empty."""
     texts = {
-        field.name: as_text(inputs[field.name]) if field.name in inputs else "" for field in signature.inputs
+        field.name: input_text(field, inputs[field.name], MARKERS) if field.name in inputs else ""
+        for field in signature.inputs
     }
     return {"instructions": signature.instructions, "demos": "", **texts}
+
+
+def _filled(
+    template: Sequence[Section], signature: Signature, inputs: Mapping[str, Any]
+) -> tuple[Message, ...]:
+    """The row's part with these inputs; what they attach goes with the last user message."""
+    messages = list(_messages(template, _row_values(signature, inputs)))
+    files = attached(signature.inputs, inputs)
+    users = [place for place, message in enumerate(messages) if message.role == "user"]
+    if files and users:
+        messages[users[-1]] = msgspec.structs.replace(messages[users[-1]], attachments=files)
+    return tuple(messages)
 
 
 def _messages(template: Sequence[Section], values: Mapping[str, str]) -> tuple[Message, ...]:

@@ -2,6 +2,7 @@
 
 - A string without an enum is taken as it stands, without the white space around it. Only if that breaks the
   field's pattern, length or format are quotes, fences, emphasis and a final stop taken off.
+- Code comes without the fence around it, and without the prose around its only fence.
 - A label counts in any case and with other punctuation, when only one label can be meant.
 - A number may come with thousands separators, a currency, a unit or a sentence around it, when it is the only
   one and nothing beside it (`million`, `less than`) changes it. `45%` is 45, or 0.45 where the schema's
@@ -20,12 +21,13 @@ import msgspec
 
 from promptc.runners.formats.choices import Choices, loose, spelling
 from promptc.runners.formats.decorations import bullet_items, less_decorated, undecorated
-from promptc.runners.formats.json_text import NotJson, decode, unfenced, values_in
+from promptc.runners.formats.json_text import NotJson, code_in, decode, unfenced, values_in
 from promptc.runners.formats.number_text import NotANumber, read_number
 from promptc.runners.formats.problems import expectation, is_valid, problems, quote
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.shapes import Shape, shape_of
 from promptc.spec.fields import Field
+from promptc.spec.media import CODE
 
 _TRUTH = {
     "true": True, "yes": True, "y": True, "t": True, "1": True,
@@ -91,6 +93,8 @@ def _is_nothing(shape: Shape, text: str) -> bool:
 
 
 def _read_string(shape: Shape, text: str) -> str:
+    if shape.schema.get("format") == CODE:
+        return code_in(text)
     if shape.plain or is_valid(shape.validator, text):
         return text
     return next((each for each in less_decorated(text) if is_valid(shape.validator, each)), text)
@@ -247,6 +251,8 @@ def _settled(shape: Shape, path: str, value: Any) -> Any:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         inner = shape_of(schema["items"])
         return [_settled(inner, f"{path}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, str) and schema.get("format") == CODE:
+        return code_in(value)
     if is_valid(shape.validator, value):
         return int(value) if isinstance(value, float) and "number" not in shape.kinds else value
     if isinstance(value, str):

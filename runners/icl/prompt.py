@@ -14,7 +14,7 @@ from promptc.runners.formats.json_text import NotJson, decode
 from promptc.runners.icl.wanted import Label, Leaf, Node, Wanted, label_value, read_outline, read_type
 from promptc.runners.models.request import Message
 
-Style = Literal["markers", "json", "lines", "value"]
+Style = Literal["markers", "tags", "json", "lines", "value"]
 
 
 class Worked(msgspec.Struct, frozen=True):
@@ -48,6 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _MARKER_LINE = re.compile(r"^\[\[ ?## ?([^\]\n]+?) ?## ?\]\][ \t]*$", re.MULTILINE)
+_TAGGED = re.compile(r"^<(\w+)>\n(.*?)\n</\1>[ \t]*$", re.MULTILINE | re.DOTALL)
 _END = re.compile(r"end with `\[\[ ?## ?([^\]\n`]+?) ?## ?\]\]`")
 _HEADING = re.compile(r"^(?:the|your) (input|output) fields are:[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _FIELD = re.compile(r"^\d+\. `([^`\n]+)`(?: \((.*?)\))?(?:: (.*))?$")
@@ -57,12 +58,12 @@ _REMINDER = re.compile(r"(?:\A|\n)Answer with [^\n]*`[^\n]*\Z")
 def row_index(messages: Sequence[Message]) -> int:
     """Where the row stands: the last user message with input sections, else the last user message."""
     users = [index for index in reversed(range(len(messages))) if messages[index].role == "user"]
-    marked = (index for index in users if _MARKER_LINE.search(messages[index].content))
+    marked = (index for index in users if "" not in sections(messages[index].content))
     return next(marked, users[0] if users else len(messages))
 
 
 def is_fielded(messages: Sequence[Message]) -> bool:
-    """Whether a system message lists output fields, as the `chat` and `json` formats do."""
+    """Whether a system message lists output fields, as the `chat`, `json` and `xml` formats do."""
     return any(
         heading[1].lower() == "output"
         for message in messages
@@ -72,7 +73,7 @@ def is_fielded(messages: Sequence[Message]) -> bool:
 
 
 def read_fielded(prefix: Sequence[Message]) -> Prompt:
-    """The prompt in the messages before the row, written in the `chat` or the `json` format."""
+    """The prompt in the messages before the row, written in the `chat`, the `json` or the `xml` format."""
     system = "\n\n".join(message.content for message in prefix if message.role == "system")
     headings = list(_HEADING.finditer(system))
     output = next(heading for heading in reversed(headings) if heading[1].lower() == "output")
@@ -87,7 +88,7 @@ def read_fielded(prefix: Sequence[Message]) -> Prompt:
         outputs=outputs,
         inputs=tuple(_field(lines).name for lines in given),
         demos=tuple(worked_demos(prefix, outputs)),
-        style="json" if "JSON object" in rest else "markers",
+        style="json" if "JSON object" in rest else "markers" if layout else "tags",
         end=layout[-1] if layout and "JSON object" not in rest else "completed",
         prose=f"{system[: output.start()]}\n{rest}",
     )
@@ -111,10 +112,10 @@ def worked_demos(messages: Sequence[Message], outputs: Sequence[Wanted]) -> list
 
 
 def sections(text: str) -> dict[str, str]:
-    """The text under each marker line; a text without any is one nameless section."""
+    """The text under each marker line, or else in each tag; a text without either is one nameless section."""
     matches = list(_MARKER_LINE.finditer(text))
     if not matches:
-        return {"": text.strip()}
+        return {name: value.strip() for name, value in _TAGGED.findall(text)} or {"": text.strip()}
     ends = [*(match.start() for match in matches[1:]), len(text)]
     return {match[1]: text[match.end() : end].strip() for match, end in zip(matches, ends, strict=True)}
 

@@ -219,9 +219,11 @@ class Limiter:
 
 
 def expected_tokens(request: Request) -> int:
-    """A guess before the call: a token per four characters of prompt, and as long a reply as is allowed."""
+    """A guess before the call: a token per four characters of prompt, a thousand for an attachment, and as long a reply
+    as is allowed."""
     longest = request.params.get("max_completion_tokens") or request.params.get("max_tokens") or 0
-    return sum(len(message.content) for message in request.messages) // 4 + 1 + int(longest)
+    characters = sum(len(message.content) + 4000 * len(message.attachments) for message in request.messages)
+    return characters // 4 + 1 + int(longest)
 
 
 class Limited:

@@ -7,14 +7,56 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from promptc.spec.media import AttachmentKind
+
 FinishReason = Literal["stop", "length", "refused", "tool_calls", "other"]
 
 
+class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An image, recording or file that goes with a message; the text calls it by its label, in brackets.
+
+    `source` is what a row says: a path, a URL or a data URI. Once the file is read, `digest` (32 hex digits),
+    `media_type` and `size` (bytes) stand in its place, so that a request's key depends on the content and not on the
+    path. A URL stays. `name` is a file's name, which models are told; "" for images and recordings.
+    """
+
+    kind: AttachmentKind
+    label: str
+    source: str = ""
+    digest: str = ""
+    media_type: str = ""
+    size: int = 0
+    name: str = ""
+    limit: int = 0
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model's wish to have a tool called. `arguments` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One chat message."""
+    """One chat message. `tool_calls` are an assistant's; `tool_call_id` says which of them a tool answers."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    attachments: tuple[Attachment, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Nothing but a role and a text, as nearly all messages are."""
+        return not (self.attachments or self.tool_calls or self.tool_call_id)
+
+    def shown(self) -> str:
+        """The message for a person: its text, then what is attached and which tools are called, a line each."""
+        attached = [f"[{a.label}]: {a.kind} {a.source or a.name or a.digest}" for a in self.attachments]
+        called = [f"→ {call.name}({call.arguments})" for call in self.tool_calls]
+        return "\n".join([*([self.content] if self.content else []), *attached, *called])
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +98,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning: str = ""
     served_model: str = ""
     fingerprint: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class CallFailed(Exception):

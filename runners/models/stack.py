@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from promptc.runners.attachments import AttachmentRefused, Attachments
+from promptc.runners.failures import RowFailed
 from promptc.runners.models.cache import Cache
 from promptc.runners.models.cached import Cached, InFlight
 from promptc.runners.models.limiter import Limited, Limiter
@@ -46,7 +48,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     `concurrency` and `timeout` (seconds per attempt) are for models whose own settings say nothing. `fresh`
     and `max_age` (seconds) concern the cache. `offline` answers from cache and record only; embedded models
     and scripts run. The models named in `recorded_only` do so whatever they are. `base` is the folder of the
-    spec's file, `seed` that of the retries' jitter.
+    spec's file, `seed` that of the retries' jitter, `attachments` has the files that rows attach.
     """
 
     concurrency: int = 64
@@ -58,6 +60,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     recorded_only: frozenset[str] = frozenset()
     base: str = "."
     seed: int = 0
+    attachments: Attachments = msgspec.field(default_factory=Attachments)
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -76,6 +79,7 @@ class ModelStack:
 
     def __init__(self, opened: Mapping[str, _Opened], shared: _Shared) -> None:
         self._opened = opened
+        self._attachments = shared.attachments
         self._limiters = tuple(shared.limiters.values())
         self._retrying = tuple(shared.retrying)
         self._replays = tuple(shared.replays)
@@ -92,15 +96,33 @@ class ModelStack:
         params: Mapping[str, Any] | None = None,
         rollout: int = 0,
     ) -> Request:
-        """A request to the model of that name, with its own parameters beneath `params`. Raises KeyError."""
+        """A request to the model of that name, with its own parameters beneath `params`. Raises KeyError.
+
+        What the messages attach is known by its content from here on; RowFailed where that cannot be had.
+        """
         opened = self._opened[name]
         return Request(
             model=opened.model.model,
-            messages=messages,
+            messages=self._settled(messages),
             params={**opened.params, **params} if params else opened.params,
             rollout=rollout,
             endpoint=opened.endpoint,
         )
+
+    def _settled(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        if not any(message.attachments for message in messages):
+            return messages
+        try:
+            return tuple(
+                msgspec.structs.replace(
+                    message, attachments=tuple(map(self._attachments.settled, message.attachments))
+                )
+                if message.attachments
+                else message
+                for message in messages
+            )
+        except AttachmentRefused as error:
+            raise RowFailed("data", str(error)) from error
 
     async def complete(self, request: Request, name: str) -> Completion:
         """The reply. Raises CallFailed, and KeyError for a name that there is not."""
@@ -163,6 +185,7 @@ def open_models(
         prices=prices or PriceMap(),
         recorded=recorded,
         random=Random(settings.seed),
+        attachments=settings.attachments,
         limiters=_limiters(models, settings.concurrency, clock, sleep),
         clock=clock,
         sleep=sleep,
@@ -185,6 +208,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     prices: PriceMap
     recorded: Callable[[bytes], Completion | None]
     random: Random
+    attachments: Attachments
     limiters: dict[_Account, Limiter]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
@@ -245,6 +269,7 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
         statistics=statistics,
         timeout=model.timeout or settings.timeout,
         base=settings.base,
+        attachments=shared.attachments,
     )
     try:
         endpoint = local_endpoint(model, settings.base) or endpoint_of(model, shared.environment)

@@ -11,12 +11,17 @@ from typing import Annotated, Any
 
 import msgspec
 
-from promptc.runners.modules.protocol import Call
+from promptc.runners.modules.protocol import Call, free_name
 from promptc.spec.fields import Field, Signature
+from promptc.spec.media import REASONING
 
 
 class ChainOfThought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Reason step by step in a field before the outputs, then answer; the reasoning is kept in the trace."""
+    """Reason step by step in a field before the outputs, then answer; the reasoning is kept in the trace.
+
+    Where a reply leaves the field empty and the provider hands out the model's own reasoning, that is taken. A step
+    that has a field of this name already gets one with a number behind it.
+    """
 
     field: Annotated[
         str,
@@ -39,7 +44,13 @@ class ChainOfThought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
         It has a default: labelled demos, which come without reasoning, are rendered without it.
         """
-        reasoning = Field(name=self.field, description=self.description, default="")
+        taken = (field.name for field in (*signature.inputs, *signature.outputs))
+        reasoning = Field(
+            name=free_name(self.field, taken),
+            schema={"type": "string", "format": REASONING},
+            description=self.description,
+            default="",
+        )
         return {"": msgspec.structs.replace(signature, outputs=(reasoning, *signature.outputs))}
 
     def calls(self) -> tuple[int, int]:

@@ -15,9 +15,10 @@ from promptc.runners.modules.inner import Inner, build_inner, unfit
 from promptc.runners.modules.protocol import Call, Module, free_name, shown_replies
 from promptc.runners.modules.sampling import sampled, without_failures
 from promptc.spec.fields import Field, Signature
+from promptc.spec.media import REASONING
 
 ATTEMPTS = "Independent attempts at the answer by number. They may contradict each other, and any of them may be wrong."
-REASONING = "Compare the attempts, say where they go wrong, and work out the right answer."
+COMPARING = "Compare the attempts, say where they go wrong, and work out the right answer."
 
 
 class MultiChainComparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -52,7 +53,15 @@ class MultiChainComparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
                 *signature.inputs,
                 Field(name=attempts, schema={"type": "object"}, description=ATTEMPTS),
             ),
-            outputs=(Field(name=reasoning, description=REASONING, default=""), *signature.outputs),
+            outputs=(
+                Field(
+                    name=reasoning,
+                    schema={"type": "string", "format": REASONING},
+                    description=COMPARING,
+                    default="",
+                ),
+                *signature.outputs,
+            ),
         )
         return {**inner, free_name("compare", inner): comparing}
 

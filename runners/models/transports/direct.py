@@ -18,6 +18,7 @@ from promptc.runners.models.transports.failures import (
 from promptc.runners.models.transports.parameters import Parameters, seeded
 from promptc.runners.models.transports.registry import Services
 from promptc.runners.models.transports.reply import ChatReply, completion_of
+from promptc.runners.models.transports.wire import wire_messages
 from promptc.spec.model import Model
 
 
@@ -43,10 +44,11 @@ class Direct:
     async def complete(self, request: Request) -> Completion:
         """Ask once; again only where the request itself was at fault and can be put right."""
         params = seeded(request.params, request.rollout)
+        messages = await wire_messages(request.messages, self._services.attachments)
         while True:
             headers = self._headers or await self._authorized()
             sent = self._parameters.adapted(params)
-            body = {"model": self._name, "messages": request.messages, **sent}
+            body = {"model": self._name, "messages": messages, **sent}
             answer = await self._connection.post(msgspec.json.encode(body), headers)
             if answer.status == 200:
                 return self._read(answer)

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 
 from promptc.runners.icl.draw import Draw, effective_temperature
 from promptc.runners.icl.learner import Asked, Prepared, prepare, take_apart
-from promptc.runners.models.request import Completion, Message, Request, Usage
+from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
 
 SERVED_MODEL = "embedded/icl"
 FINGERPRINT = "icl-1"
@@ -30,9 +30,10 @@ class EmbeddedIcl:
         self._prepared: OrderedDict[Hashable, tuple[Prepared, int]] = OrderedDict()
 
     async def complete(self, request: Request) -> Completion:
-        """The reply, free of charge. Never fails: what it cannot do it does badly."""
+        """The reply, free of charge. What it cannot do it does badly; CallFailed for what it cannot even look at."""
         # Answering is pure computation; between two rows the loop gets a turn.
         await asyncio.sleep(0)
+        refuse_attachments(request.messages)
         asked = take_apart(request.messages)
         prepared, tokens = self._recall(asked)
         draw = Draw(request.messages, effective_temperature(request.params, request.rollout), request.rollout)
@@ -59,6 +60,17 @@ class EmbeddedIcl:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(asked.key)
         return found
+
+
+def refuse_attachments(messages: Sequence[Message]) -> None:
+    """Raise CallFailed where a message has an image, recording or file."""
+    found = next((a for message in messages for a in message.attachments), None)
+    if found is not None:
+        raise CallFailed(
+            f"{SERVED_MODEL} reads text only, and `{found.label}` is of the type {found.kind}",
+            fatal=True,
+            hint="name a model under models: that takes it",
+        )
 
 
 def count_tokens(messages: Sequence[Message]) -> int:

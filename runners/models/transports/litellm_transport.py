@@ -26,7 +26,8 @@ from promptc.runners.models.transports.failures import (
 )
 from promptc.runners.models.transports.parameters import Parameters, seeded
 from promptc.runners.models.transports.registry import Services
-from promptc.runners.models.transports.reply import finish_reason, split_reasoning
+from promptc.runners.models.transports.reply import finish_reason, read_tool_calls, split_reasoning
+from promptc.runners.models.transports.wire import wire_messages
 from promptc.spec.model import Model
 
 OWN_CREDENTIALS = frozenset({"bedrock", "sagemaker", "vertex_ai"})
@@ -79,7 +80,8 @@ class LitellmTransport:
         from openai import OpenAIError
 
         params = seeded(request.params, request.rollout)
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        wired = await wire_messages(request.messages, self._services.attachments)
+        messages = [m if isinstance(m, dict) else {"role": m.role, "content": m.content} for m in wired]
         while True:
             options = self._options or await self._authorized()
             sent = self._parameters.adapted(params)
@@ -159,6 +161,7 @@ class LitellmTransport:
             reasoning=getattr(choice.message, "reasoning_content", None) or thoughts,
             served_model=reply.model or "",
             fingerprint=getattr(reply, "system_fingerprint", None) or "",
+            tool_calls=read_tool_calls(getattr(choice.message, "tool_calls", None)),
         )
 
     def _cost(self, usage: Usage, counted: float | None) -> float | None:

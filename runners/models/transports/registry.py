@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from promptc.runners.attachments import Attachments
 from promptc.runners.models.limiter import Quota
 from promptc.runners.models.request import Completion, Layer, Usage
 from promptc.runners.models.secrets import Credentials
@@ -29,7 +30,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What a transport may use. `timeout` is seconds for one attempt; `base` the folder of the spec's file.
 
     `cost` prices a usage (None: unknown), `quota` hears what a provider's headers say is left, `recorded`
-    finds the reply to a request's key.
+    finds the reply to a request's key, `attachments` has what goes with messages.
     """
 
     environment: Mapping[str, str]
@@ -40,6 +41,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     statistics: Statistics
     timeout: float
     base: str
+    attachments: Attachments = msgspec.field(default_factory=Attachments)
 
 
 class OpenTransport(Protocol):

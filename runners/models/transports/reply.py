@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from promptc.runners.models.request import Completion, FinishReason, Usage
+from promptc.runners.models.request import Completion, FinishReason, ToolCall, Usage
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -37,11 +37,22 @@ class _Usage(msgspec.Struct):
     prompt_cache_hit_tokens: int | None = None
 
 
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    id: str | None = None
+    function: _Function | None = None
+
+
 class _Message(msgspec.Struct):
     content: str | list[Any] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -79,7 +90,22 @@ def completion_of(reply: ChatReply, cost: Callable[[Usage], float | None]) -> Co
         reasoning=said or reasoning,
         served_model=reply.model or "",
         fingerprint=reply.system_fingerprint or "",
+        tool_calls=read_tool_calls(message.tool_calls),
     )
+
+
+def read_tool_calls(calls: Sequence[Any] | None) -> tuple[ToolCall, ...]:
+    """The tools that a message calls; arguments that a server sends as an object become text again."""
+    found = []
+    for call in calls or ():
+        function = call.function
+        if function is None or not function.name:
+            continue
+        arguments = function.arguments
+        if not isinstance(arguments, str):
+            arguments = msgspec.json.encode(arguments or {}).decode()
+        found.append(ToolCall(call.id or "", function.name, arguments or "{}"))
+    return tuple(found)
 
 
 def finish_reason(said: str | None) -> FinishReason:
