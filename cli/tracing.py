@@ -16,14 +16,14 @@ from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.effects import Effects
 from promptc.runners.failures import Failure, RowFailed
-from promptc.runners.journal import PastJournal
+from promptc.runners.finished_run import open_run
+from promptc.runners.journal import Journal
 from promptc.runners.ledger import Ledger
 from promptc.runners.phase import Lane
 from promptc.runners.program import CompiledProgram
-from promptc.runners.run_directory import JOURNAL, read_marker
 from promptc.runners.step_call import TraceStep
 from promptc.runners.trust import code_of
-from promptc.spec.errors import NothingSelected, RunError, UsageError
+from promptc.spec.errors import NothingSelected, RunError
 from promptc.spec.model import Budget, Spec
 from promptc.spec.suggest import did_you_mean
 
@@ -79,12 +79,8 @@ async def steps_of(
 
 
 def past_run(run: Path, environment: Mapping[str, str]) -> Loaded:
-    """The program that a finished run compiled. Raises UsageError, RunError."""
-    if read_marker(run) is None:
-        raise UsageError(f"{run} is no run directory", "name one, such as runs/triage-eval-latest")
-    if not (run / "compiled" / "program.json").is_file():
-        raise RunError(f"{run} is not finished", "run its command again; it goes on where it stopped")
-    return load(run, environment=environment)
+    """The program that a finished run compiled. Raises UsageError."""
+    return load(open_run(run).path, environment=environment)
 
 
 @contextlib.asynccontextmanager
@@ -92,13 +88,10 @@ async def past_effects(
     spec: Spec, run: Path, terminal: Terminal, environment: Mapping[str, str]
 ) -> AsyncIterator[Effects]:
     """Effects that know what a run recorded, and ask nobody. Raises Untrusted where something is missing."""
-    journal_path = run / JOURNAL
-    if not journal_path.is_file():
-        raise RunError(
-            f"{run} has no journal: nothing of its replies was kept", "run it without run: {journal: memory}"
-        )
     async with contextlib.AsyncExitStack() as stack:
-        journal = PastJournal(journal_path)
+        recorded = open_run(run).recorded()
+        stack.callback(recorded.close)
+        journal = Journal(None, identity="", version="")
         stack.callback(journal.close)
         choices = Choices(offline=True)
         models = open_stack(spec, choices, environment, terminal, stack, Missing())
@@ -109,6 +102,7 @@ async def past_effects(
             models,
             _Recorded(),
             hook_digests=hook_digests_of(spec, code_of(spec)),
+            recall=recorded.find,
         )
         yield effects
         if models.missing:

@@ -272,30 +272,3 @@ class Journal:
             f"{self._path}: the journal cannot be used: {error}",
             "free disk space or mend the permissions and run the same command again; nothing recorded is lost",
         )
-
-
-class PastJournal(Journal):
-    """What another run recorded, to look at or to take replies from: the file is only read, no phase is held against
-    it, and what is new stays in memory.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(None, identity="", version="")
-        try:
-            self._past = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            self._past.execute("SELECT count(*) FROM effects WHERE key = x'00'")
-        except sqlite3.Error as error:
-            raise RunError(f"{path}: the journal cannot be read: {error}") from error
-
-    def find(self, key: bytes) -> Effect | None:
-        """The effect, as if this session had recorded it."""
-        own = super().find(key)
-        if own is not None:
-            return own
-        row = self._past.execute("SELECT * FROM effects WHERE key = ?", (key,)).fetchone()
-        return msgspec.structs.replace(Effect(*row), session=self.session) if row else None
-
-    def close(self) -> None:
-        """Let go of both."""
-        self._past.close()
-        super().close()

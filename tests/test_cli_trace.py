@@ -93,7 +93,7 @@ def test_one_step_is_shown_alone(place: Workplace):
     [
         (["run", "--row", "r99"], 5, "run has no row r99"),
         (["run", "--row", "r002", "--step", "prase"], 2, "there are: guess, praise, final"),
-        (["nowhere", "--row", "r002"], 2, "nowhere is no run directory"),
+        (["nowhere", "--row", "r002"], 2, "nowhere is not a run"),
         (["run", "--row", "r002", "--candidate", "start"], 5, "run has no row r002 of the start"),
     ],
 )
