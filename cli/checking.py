@@ -166,7 +166,26 @@ def _built(spec: Spec) -> tuple[Diagnostic, ...]:
             build(spec)
         except SpecError as error:
             findings.extend(error.diagnostics)
-    return tuple(findings)
+    return (*findings, *(() if findings else _unfit_choices(spec)))
+
+
+def _unfit_choices(spec: Spec) -> list[Diagnostic]:
+    """Values under `tune:` that the program cannot take, such as a module that wants assertions."""
+    from promptc.runners.build import build_program
+    from promptc.spec.nodes import dotted
+    from promptc.spec.tuning import variants
+
+    program = build_program(spec)
+    findings = []
+    for choice in variants(spec.tune):
+        ((key, value),) = choice.items()
+        try:
+            program.variant(choice)
+        except SpecError as error:
+            path = dotted(("tune", key, spec.tune[key].index(value)))
+            said = error.diagnostics[0].message
+            findings.append(Diagnostic(message=f"tune: {said}", position=spec.positions.get(path), path=path))
+    return findings
 
 
 def _data_findings(loaded: Loaded) -> list[Diagnostic]:

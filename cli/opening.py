@@ -50,6 +50,7 @@ from promptc.runners.trust import CodeUse, code_of, require
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import DataError, SpecError, Untrusted
 from promptc.spec.model import MODEL_ROLES, Budget, Spec
+from promptc.spec.tuning import tuned_models
 
 RUNS = Path("runs")
 MISSING_SHOWN = 10
@@ -379,7 +380,11 @@ def _answered_before(spec: Spec) -> frozenset[str]:
 def model_names(spec: Spec) -> tuple[str, ...]:
     """Every name that a request may be made to: the spec's, the roles, and those of steps and metrics."""
     roles = [role for role in MODEL_ROLES if role != "embed"] if "task" in spec.models else []
-    used = [*(step.model for step in spec.steps), *(metric.model for metric in spec.metrics)]
+    used = [
+        *(step.model for step in spec.steps),
+        *tuned_models(spec),
+        *(metric.model for metric in spec.metrics),
+    ]
     return tuple(dict.fromkeys([*spec.models, *roles, *used]))
 
 

@@ -7,6 +7,7 @@ import msgspec
 from promptc.cli.opening import Prepared
 from promptc.optimizers.protocol import Optimizer, Plan, Sizes
 from promptc.optimizers.registry import OPTIMIZERS
+from promptc.optimizers.structure import structure_runs
 from promptc.runners.asking import EXTRACT
 from promptc.runners.ledger import Amount, total
 from promptc.runners.models.prices import PriceMap, pricing_of
@@ -59,7 +60,7 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     plan = optimizer.plan(prepared.program, sizes)
     runs = dict(plan.runs)
     low, high = runs.get("task", (0, 0))
-    runs["task"] = (low + sizes.test, high + 2 * sizes.test)
+    runs["task"] = (low + sizes.test, high + structure_runs(prepared.spec.tune, sizes) + 2 * sizes.test)
     forecast = _forecast(prepared, "optimize", runs, plan)
     findings = [*_check_budget(prepared, plan, sizes), *_check_prices(prepared.spec, forecast)]
     if findings:
@@ -91,7 +92,7 @@ def wall(forecast: Forecast, spec: Spec) -> tuple[Budget, str]:
 
 def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]], plan: Plan) -> Forecast:
     program, judge, data = prepared.program, prepared.judge, prepared.dataset
-    low_calls, high_calls = program.calls()
+    low_calls, high_calls = program.widest_calls()
     rowwise = {role: range_ for role, range_ in runs.items() if role != PROPOSER}
     calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in rowwise.items() if high}
     if runs.get(PROPOSER, (0, 0))[1]:

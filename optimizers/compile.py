@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search, Trial
+from promptc.optimizers.structure import choose_structure
 from promptc.runners.comparison import fallen_notes, gap
 from promptc.runners.evaluate import Arm, RowRecord
 from promptc.runners.ledger import Amount, scaled
@@ -48,6 +50,7 @@ async def optimize(session: Session, optimizer: Optimizer, *, skip_metric_check:
     search = _search(session, trials, candidates)
     session.effects.ledger.reserve("test", _test_estimate(session))
     session.progress.phase("search", None)
+    search.tuned = await choose_structure(search)
     await optimizer.optimize(search)
     session.effects.ledger.release("test")
     for log in (trials, candidates):
@@ -164,7 +167,11 @@ def _test_estimate(session: Session) -> dict[str, Amount]:
     """Two passes over test, without re-asks: those take what the search leaves."""
     arm = Arm(compiled=session.program.compile(session.start))
     test = session.dataset.test
-    return scaled(session.evaluator.nominal_estimate(arm, test), 2 * len(test)) if test else {}
+    if not test:
+        return {}
+    # The winner may have chosen a structure that asks more often.
+    wider = session.program.widest_calls()[1] / max(1, session.program.calls()[1])
+    return scaled(session.evaluator.nominal_estimate(arm, test), math.ceil((1 + wider) * len(test)))
 
 
 def _dev_figures(session: Session, search: Search, start: Trial, winner: Trial) -> SplitSummary | None:

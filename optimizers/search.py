@@ -49,6 +49,7 @@ class Search:
     """What an optimizer works on.
 
     `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial.
+    `tuned` is the start with choices made under `tune:`, where these were better in a race.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Search:
         self.notes: list[str] = []
         self.stop_reason: StopReason = "finished"
         self.short_of_budget = False
+        self.tuned: Candidate | None = None
         self._seed = seed
         self._report = report
 
@@ -81,14 +83,25 @@ class Search:
         return random.Random(repr((self._seed, *purpose)))
 
     async def begin(self) -> Trial:
-        """Evaluate the start: it is always a candidate. Raises Untrusted when its score means nothing."""
-        trials = await self.try_all([(self.start, "start")])
+        """Evaluate the start: it is always a candidate. Raises Untrusted when its score means nothing.
+
+        Where choices under `tune:` are better on dev, the search goes on from there, with the program that they make.
+        """
+        tuned = [(self.tuned, "tune")] if self.tuned is not None else []
+        trials = await self.try_all([(self.start, "start"), *tuned])
         if trials and not trials[0].valid:
             raise Untrusted(
                 "too many rows of the start have no score, so a search would compare noise",
                 _first_failure(trials[0].records),
             )
-        return trials[0] if trials else self._untried()
+        if not trials:
+            return self._untried()
+        last = trials[-1]
+        if last is not trials[0] and last.score is not None and last.score >= (trials[0].score or 0.0):
+            self.start = last.candidate
+            self.program = self.program.variant(last.candidate.choices)
+            return last
+        return trials[0]
 
     async def try_all(self, proposals: Sequence[tuple[Candidate, str]]) -> list[Trial]:
         """Evaluate candidates on all of dev as one phase: those that the budget holds, in order.

@@ -154,8 +154,7 @@ def candidate_from_tree(tree: Any, path: Path | str, program: Program) -> Candid
             f"`candidate:` is the version {CANDIDATE_VERSION}, found {quote(version)}",
             hint=f"write candidate: {CANDIDATE_VERSION}",
         )
-    if tree.get("choices"):
-        raise DataError(path, "choices: is not available yet in this version", hint="remove it")
+    program = _chosen(program, tree.get("choices") or {}, path)
     for name in tree["predictors"]:
         if name not in program.predictors:
             hint = did_you_mean(name, program.predictors)
@@ -172,6 +171,19 @@ def candidate_from_tree(tree: Any, path: Path | str, program: Program) -> Candid
                 texts = msgspec.structs.replace(texts, instructions=own)
         candidate = candidate.with_predictor(name, texts)
     return candidate
+
+
+def _chosen(program: Program, choices: Any, path: Path | str) -> Program:
+    """The program with the candidate's choices made, each of which is one of those under `tune:`."""
+    tune = program.spec.tune
+    if not isinstance(choices, dict):
+        raise DataError(path, f"`choices:` is a mapping, found {quote(choices)}")
+    _check_keys(choices, tuple(tune), path, "choices: ", "choice")
+    for key, value in choices.items():
+        if value not in tune[key]:
+            values = listed([quote(one) for one in tune[key]])
+            raise DataError(path, f"choices: {key} is one of {values}, found {quote(value)}")
+    return program.variant(choices)
 
 
 def _texts(entry: Any, path: Path | str, place: str, signature: Signature) -> PredictorTexts:

@@ -41,6 +41,7 @@ class Predictor(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     format: Format
     model: str
+    params: dict[str, Any] = {}
 
 
 class Speaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +228,7 @@ def speaker_of(predictor: Predictor, texts: PredictorTexts) -> Speaker:
         predictor=predictor,
         signature=signature,
         prefix=predictor.format.prefix(signature, texts.demos),
-        params=predictor.format.params(signature),
+        params={**predictor.format.params(signature), **predictor.params},
     )
 
 

@@ -130,6 +130,7 @@ def _assertions(step: Step) -> tuple[Assertion, ...]:
 
 def _predictors(step: Step, module: Module) -> dict[str, Predictor]:
     format_: Format = build(FORMATS, step.format)
+    params = {} if step.temperature is None else {"temperature": step.temperature}
     return {
         predictor.name: predictor
         for suffix, signature in module.predictors(step.signature).items()
@@ -141,6 +142,7 @@ def _predictors(step: Step, module: Module) -> dict[str, Predictor]:
                 signature=signature,
                 format=format_,
                 model=step.model,
+                params=params,
             )
         ]
     }

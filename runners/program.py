@@ -26,6 +26,7 @@ from promptc.runners.step_call import StepCall, TraceStep
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Check, Spec, Step
+from promptc.spec.tuning import with_choices
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for estimates; walls use a true bound instead."""
@@ -62,7 +63,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of a spec with their modules and predictors built.
 
     `graph` is how they are wired, and `results` the expressions of the outputs; both None where the whole program is
-    one step. `texts` holds what the predictors of artifacts among the steps say.
+    one step. `texts` holds what the predictors of artifacts among the steps say. `choices` are those under `tune:` that
+    this form of the program has made, and `base` the form that has made none; `variants` remembers the other forms.
     """
 
     spec: Spec
@@ -75,6 +77,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     graph: Graph | None = None
     results: dict[str, Expression] = {}
     texts: dict[str, PredictorTexts] = {}
+    choices: dict[str, Any] = {}
+    base: Program | None = None
+    variants: dict[str, Program] = msgspec.field(default_factory=dict)
 
     def start(self) -> Candidate:
         """The candidate that the spec itself describes: its instructions and the demos given by hand."""
@@ -83,7 +88,24 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
             name: PredictorTexts(instructions=p.signature.instructions, demos=demos[p.step])
             for name, p in self.predictors.items()
         }
-        return Candidate(predictors={**own, **self.texts})
+        return Candidate(predictors={**own, **self.texts}, choices=self.choices)
+
+    def variant(self, choices: Mapping[str, Any]) -> Program:
+        """The program with these choices made, and no others. Raises SpecError for a value that does not fit."""
+        if choices == self.choices:
+            return self
+        base = self.base or self
+        if not choices:
+            return base
+        key = msgspec.json.encode(choices, order="deterministic").decode()
+        if key not in base.variants:
+            from promptc.runners.build import build_program
+
+            built = build_program(with_choices(base.spec, choices))
+            base.variants[key] = msgspec.structs.replace(
+                built, spec=base.spec, choices=dict(choices), base=base
+            )
+        return base.variants[key]
 
     def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Fewest and most predictor calls per row, of all steps or of some alone, without re-asks."""
@@ -91,6 +113,15 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
             return self.graph.calls(only)
         ranges = [module.calls() for step, module in self.modules.items() if only is None or step in only]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
+
+    def widest_calls(self) -> tuple[int, int]:
+        """Fewest and most predictor calls per row, whatever is chosen under `tune:`."""
+        low, high = self.calls()
+        for key, values in self.spec.tune.items():
+            ranges = [self.variant({key: value}).calls() for value in values]
+            low -= max(0, self.calls()[0] - min(fewest for fewest, _ in ranges))
+            high += max(0, max(most for _, most in ranges) - self.calls()[1])
+        return max(0, low), high
 
     @property
     def bounded(self) -> bool:
@@ -143,7 +174,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         return seen
 
     def compile(self, candidate: Candidate) -> CompiledProgram:
-        """Put a candidate's texts into the program. A predictor that the candidate does not name keeps the spec's."""
+        """Put a candidate's texts into the program that it chose. What it does not name keeps the spec's texts."""
+        if candidate.choices != self.choices:
+            return self.variant(candidate.choices).compile(candidate)
         start = self.start()
         speakers = {
             name: speaker_of(predictor, candidate.predictors.get(name, start.predictors[name]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
 from promptc.spec.model import MODEL_ROLES, Gate, MetricUse, Spec
+from promptc.spec.nodes import dotted
 from promptc.spec.suggest import closest, did_you_mean, listed
 
 SPLITS = ("train", "dev", "test", "all")
@@ -74,6 +75,11 @@ class _Checker:
         for step in self._spec.steps:
             path = step.at("model")
             self._model(step.model, self._spec.positions.get(path) or step.position, path)
+        for key, values in self._spec.tune.items():
+            if key.rpartition(".")[2] == "model":
+                for index, name in enumerate(values):
+                    path = dotted(("tune", key, index))
+                    self._model(name, self._spec.positions.get(path), path)
         for use in self._spec.metrics:
             self._model(use.model, use.position, "metrics")
         for role in self._spec.budget.roles:

@@ -47,7 +47,6 @@ class Later(msgspec.Struct, frozen=True):
 LATER: tuple[Later, ...] = (
     Later(("retrievers",)),
     Later(("tools",)),
-    Later(("tune",)),
     Later(("sweep",)),
     Later(("promote",)),
     Later(("run", "record")),
@@ -232,6 +231,11 @@ def _pipeline() -> dict[str, Schema]:
     }
 
 
+def _choices(value: Schema) -> Schema:
+    """The values that a choice is made from."""
+    return {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
+
+
 def _judging() -> dict[str, Schema]:
     expression: Schema = {"type": "string", "minLength": 1}
     return {
@@ -252,9 +256,19 @@ def _judging() -> dict[str, Schema]:
         ),
         "optimizer": refer("optimizer", "What searches for a better prompt.", "labeled_few_shot"),
         "tune": named(
-            "Choices that the optimizer makes." + NOT_YET,
-            {"type": "array", "minItems": 1},
-            {"search.k": [2, 4, 8]},
+            "Choices that the optimizer makes within its budget: STEP.module, STEP.format, STEP.model, "
+            "STEP.temperature, STEP.when (false leaves the step out) and, of a retriever, STEP.k; without STEP where "
+            "there is only one.",
+            _choices({}),
+            {"search.k": [2, 4, 8], "answer.module": ["predict", "chain_of_thought"]},
+            patternProperties={
+                r"^(.*\.)?module$": _choices({"$ref": "#/$defs/module"}),
+                r"^(.*\.)?format$": _choices({"$ref": "#/$defs/format"}),
+                r"^(.*\.)?model$": _choices({"type": "string", "minLength": 1}),
+                r"^(.*\.)?temperature$": _choices({"type": "number", "minimum": 0, "maximum": 2}),
+                r"^.*\.when$": _choices({"type": ["boolean", "string"], "minLength": 1}),
+                r"^.*\.k$": _choices({"type": "integer", "minimum": 1}),
+            },
         ),
         "budget": sections.budget(),
         "gates": many(

@@ -29,6 +29,7 @@ from promptc.spec.references import References
 from promptc.spec.resolved import resolved_tree
 from promptc.spec.structure import Schema, check_structure, describe
 from promptc.spec.tree import parse
+from promptc.spec.tuning import read_tune
 from promptc.spec.types import TypeBuilder
 
 Loaded = tuple[Spec | None, tuple[Diagnostic, ...]]
@@ -192,6 +193,8 @@ class _Reading:
             positions=_positions(written),
             key_positions=_key_positions(written),
         )
+        if program is not None:
+            spec = msgspec.structs.replace(spec, tune=read_tune(parts, spec))
         broken = frozenset(str(path[0]) for path in parts.broken if path)
         self._findings.extend(check_spec(spec, broken if program is not None else broken | {"pipeline"}))
         return spec if program is not None else None

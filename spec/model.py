@@ -103,6 +103,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     `model` is a name under `models:` or a litellm name. `freeze` says what an optimizer must leave alone;
     `keep` lists sentences that stand verbatim in every proposal. `demos` are rows given by hand. `path` is where the
     step stands in the spec, "" where the whole spec is the step.
+    `temperature` is a choice of a search; None leaves it to the model's own parameters.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     module: Plugin
     format: Plugin
     model: str = "task"
+    temperature: float | None = None
     demos: tuple[dict[str, Any], ...] | Literal["none"] | None = None
     keep: tuple[str, ...] = ()
     freeze: tuple[Literal["instructions", "descriptions", "demos"], ...] = ()
@@ -287,6 +289,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     objective: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     optimizer: Plugin | None = None
+    tune: dict[str, tuple[Any, ...]] = {}
     budget: Budget = Budget()
     gates: tuple[Gate, ...] = ()
     run: RunSettings = RunSettings()

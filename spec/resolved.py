@@ -49,6 +49,7 @@ def resolved_tree(spec: Spec) -> Tree:
     tree |= _given("objective", list(spec.objective))
     tree |= _given("slices", list(spec.slices))
     tree |= _given("optimizer", _plugin(spec.optimizer) if spec.optimizer is not None else None)
+    tree |= _given("tune", {key: list(values) for key, values in spec.tune.items()})
     tree |= _given("budget", _budget(spec.budget))
     tree |= _given("gates", [gate.text for gate in spec.gates])
     tree |= _given("run", _different(spec.run))

@@ -168,7 +168,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
     findings = findings_of(HANDBOOK, tmp_path)
     assert [(finding.path, finding.position.line) for finding in findings] == [
         ("retrievers", 5),
-        ("tune", 32),
         ("sweep", 35),
     ]
     assert all(finding.message.endswith("is not available yet in this version") for finding in findings)
@@ -179,7 +178,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
     [
         ("retrievers: {x: {bm25: {documents: c.jsonl}}}", "retrievers"),
         ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
-        ("tune: {main.module: [predict]}", "tune"),
         ("sweep: {models.task: [a/b]}", "sweep"),
         ("promote: prompts/x.json", "promote"),
         ("promote: {path: prompts/x.json, when: improved}", "promote"),
