@@ -101,9 +101,9 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
     if most:
         low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
         calls[EXTRACT] = (low * least, high * most)
-    if judge.calls():
+    if judge.calls() or program.judge_calls():
         low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
-        calls["judge"] = (low * judge.calls(), high * judge.calls())
+        calls["judge"] = (low * judge.calls(), high * (judge.calls() + program.judge_calls()))
     total = (sum(low for low, _ in calls.values()), sum(high for _, high in calls.values()))
     return Forecast(
         command=command,

@@ -35,6 +35,8 @@ WITHIN: dict[tuple[str, str, str], Schema] = {
     ("module", "best_of_n", "module"): {"$ref": "#/$defs/module"},
     ("module", "multi_chain_comparison", "module"): {"$ref": "#/$defs/module"},
     ("module", "refine", "module"): {"$ref": "#/$defs/module"},
+    ("module", "best_of_n", "reward"): {"$ref": "#/$defs/metric"},
+    ("module", "refine", "reward"): {"$ref": "#/$defs/metric"},
 }
 """Parameters that hold plug-ins themselves: kind, name, parameter."""
 

@@ -10,7 +10,7 @@ import msgspec
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.values import conform
-from promptc.runners.modules.protocol import Module
+from promptc.runners.modules.protocol import Module, judge_calls
 from promptc.runners.pipeline import Graph, Row, Scope, evaluated, results_of
 from promptc.runners.step_call import StepCall
 from promptc.spec.expressions import Expression
@@ -27,6 +27,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Those of the module."""
         return self.module.calls() if only is None or self.step.name in only else (0, 0)
+
+    def judge_calls(self) -> int:
+        """Those of the module."""
+        return judge_calls(self.module)
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The module's outputs."""
@@ -58,6 +62,10 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """None: a retriever is no predictor."""
         return 0, 0
+
+    def judge_calls(self) -> int:
+        """None."""
+        return 0
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """`passages`, the texts, and `hits`, the objects; those of several queries by rank, each document once."""
@@ -96,6 +104,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """None."""
         return 0, 0
+
+    def judge_calls(self) -> int:
+        """None."""
+        return 0
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The mapping that it returned, checked against the declared outputs; of a single output, its value alone."""
@@ -139,6 +151,10 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
         """None."""
         return 0, 0
 
+    def judge_calls(self) -> int:
+        """None."""
+        return 0
+
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The values by name."""
         outputs = {name: evaluated(e, scope, f"{self.name}: set.{name}") for name, e in self.values.items()}
@@ -158,6 +174,10 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
         """Those of one round at least and of all at most; without `until` all rounds take place."""
         low, high = self.graph.calls(only)
         return low * (1 if self.until is not None else self.most), high * self.most
+
+    def judge_calls(self) -> int:
+        """Those of all rounds."""
+        return self.graph.judge_calls() * self.most
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """`rounds`, and what each step gave in the last one by the step's name."""
@@ -189,6 +209,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def calls(self, only: Collection[str] | None = None) -> tuple[int, int]:
         """Those of its steps."""
         return self.graph.calls(only)
+
+    def judge_calls(self) -> int:
+        """Those of its steps."""
+        return self.graph.judge_calls()
 
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The program's outputs."""

@@ -131,10 +131,15 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if extractions:
             extracted = ledger.mean_call(EXTRACT) or self._call(arm, sample)
             estimate[EXTRACT] = extracted * (extractions * factor)
-        if self.judge is not None and self.judge.calls():
+        if judgements := self._judgements(arm):
             judged = ledger.mean_call("judge") or self._call(arm, sample)
-            estimate["judge"] = judged * (self.judge.calls() * factor)
+            estimate["judge"] = judged * (judgements * factor)
         return estimate
+
+    def _judgements(self, arm: Arm) -> int:
+        """Most model calls of metrics per row: of the spec's, and of those that modules ask."""
+        own = self.judge.calls() if self.judge is not None else 0
+        return own + arm.compiled.program.judge_calls()
 
     def nominal_estimate(self, arm: Arm, sample: Sequence[Example]) -> dict[str, Amount]:
         """What a row costs without re-asks."""
@@ -187,9 +192,9 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if extractions:
             read = prompt + self._shown(1, arm.role) + EXTRACT_PROMPT_BYTES
             worst[EXTRACT] = self._worst_call(read, program.most_reasks(), EXTRACT) * extractions
-        if self.judge is not None and self.judge.calls():
-            judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
-            worst["judge"] = judged * self.judge.calls()
+        if judgements := self._judgements(arm):
+            retries = program.spec.run.format_retries
+            worst["judge"] = self._worst_call(prompt + JUDGE_PROMPT_BYTES, retries, "judge") * judgements
         return scaled(worst, self.repeats(arm).count)
 
     def _shown(self, replies: int, model: str) -> int:

@@ -54,6 +54,10 @@ class Action(Protocol):
         """Fewest and most predictor calls, of all steps or of some alone, without re-asks."""
         ...
 
+    def judge_calls(self) -> int:
+        """Most model calls of metrics that are asked on the way."""
+        ...
+
     async def run(self, row: Row, args: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The outputs for what was wired in. Raises RowFailed."""
         ...
@@ -166,6 +170,10 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
         """Fewest and most predictor calls of all steps."""
         ranges = [node.calls(only) for node in self.nodes]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
+
+    def judge_calls(self) -> int:
+        """Most model calls of metrics that the steps ask on the way."""
+        return sum(node.action.judge_calls() * max(1, node.most_items) for node in self.nodes)
 
     async def run(self, row: Row, scope: Scope) -> dict[str, Any]:
         """What every step gave, by name. Raises RowFailed."""

@@ -19,7 +19,7 @@ from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import TwoPart
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import Message
-from promptc.runners.modules.protocol import Module, shown_replies
+from promptc.runners.modules.protocol import Module, judge_calls, shown_replies
 from promptc.runners.phase import Lane
 from promptc.runners.pipeline import Graph, Row, results_of
 from promptc.runners.step_call import StepCall, TraceStep
@@ -113,6 +113,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
             return self.graph.calls(only)
         ranges = [module.calls() for step, module in self.modules.items() if only is None or step in only]
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
+
+    def judge_calls(self) -> int:
+        """Most model calls per row of the metrics that modules ask while they run."""
+        if self.graph is not None:
+            return self.graph.judge_calls()
+        return sum(judge_calls(module) for module in self.modules.values())
 
     def widest_calls(self) -> tuple[int, int]:
         """Fewest and most predictor calls per row, whatever is chosen under `tune:`."""

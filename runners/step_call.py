@@ -10,6 +10,7 @@ import msgspec
 from promptc.runners.asking import Asked, Role, Speaker, Validator, Verdict
 from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
+from promptc.runners.metrics.protocol import Case, Metric, Score
 from promptc.runners.phase import Lane
 from promptc.spec.model import Step
 
@@ -156,6 +157,19 @@ class StepCall:
         scope = {**self._scope, "args": dict(inputs), "self": {**self.last_reply(), **outputs}}
         assertions = self._compiled.program.checks.get(self._step.name, ())
         return tuple(assertion.problem(scope) for assertion in assertions)
+
+    async def reward(
+        self, metric: Metric, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> Score | None:
+        """What a metric that needs no gold says of outputs: of the only one, or of all together."""
+        from promptc.runners.formats.chat import Chat
+        from promptc.runners.judging import LaneServices
+
+        fields = self._step.signature.outputs
+        value = outputs.get(fields[0].name) if len(fields) == 1 else outputs
+        case = Case(value=value, row=dict(inputs), outputs=outputs, trace=tuple(self._trace))
+        services = LaneServices(self._lane, Chat(), self._compiled.program.spec.run.format_retries)
+        return await metric.score(case, services)
 
     def required(self) -> tuple[bool, ...]:
         """Per assertion of the step whether a row must not end without it: True for all but suggestions."""

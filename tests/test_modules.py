@@ -315,6 +315,49 @@ def test_the_best_run_wins_and_no_wave_follows_a_good_one(params, answers, winne
         assert sum(step.kept for step in world.record.trace) == 1
 
 
+ENDS_WELL = {"regex": {"pattern": "z$"}}
+
+
+@pytest.mark.parametrize("name", ["best_of_n", "refine"])
+def test_a_metric_that_needs_no_gold_may_reward_runs(name):
+    world = World({name: {"n": 4, "reward": ENDS_WELL}}, labels("b", "c", "az", "z"))
+    assert (world.outputs, len(world.asked)) == ({"label": "az"}, 3)
+
+
+def test_a_run_that_breaks_a_required_assertion_is_worth_nothing_to_a_metric():
+    world = World({"best_of_n": {"n": 2, "reward": ENDS_WELL}}, labels("bz", "a"), **asserting(STARTS))
+    assert (world.record.failure.kind, len(world.asked)) == ("constraint", 2)
+    kept = World(
+        {"best_of_n": {"n": 2, "reward": ENDS_WELL}}, labels("bz", "a"), **asserting(STARTS, suggest=True)
+    )
+    assert (kept.outputs, len(kept.asked)) == ({"label": "bz"}, 1)
+
+
+def test_refine_hands_the_metric_s_feedback_to_the_next_try():
+    world = World({"refine": {"n": 2, "reward": ENDS_WELL}}, labels("b", "az"))
+    advice = world.asked[1].messages[-1].content
+    assert 'An earlier try answered {"label":"b"}' in advice
+    assert "expected text that matches /z$/" in advice
+
+
+def test_a_judge_as_reward_is_counted_and_planned():
+    judge = {"llm_judge": {"rubric": "Is it short?"}}
+    models = {"task": "openai/t", "judge": "openai/j"}
+    world = World({"best_of_n": {"n": 3, "reward": judge}}, judging, models=models)
+    assert world.outputs == {"label": "good"}
+    assert world.program.calls() == (1, 3)
+    assert world.program.judge_calls() == 3
+    assert len([request for request in world.asked if request.model == "judge"]) == 2
+
+
+def judging(request):
+    """A judge that likes `good`, and a model that gives it on its second run."""
+    if request.model == "judge":
+        good = "good" in request.messages[-1].content
+        return {"reason": "because", "verdict": "pass" if good else "fail"}
+    return {"label": "good" if request.rollout else "bad"}
+
+
 def test_the_rewards_are_in_the_trace():
     world = World("best_of_n", labels("a", MALFORMED, "az"), **asserting(STARTS, ENDS))
     assert world.record.trace[-1].notes == ("run 3 of 3, reward 1.00: 0.50, failed, 1.00",)
@@ -533,7 +576,9 @@ def findings_of(module, **keys):
         ({"majority": {"module": "best_of_n"}}, "best_of_n needs assert:"),
         ({"best_of_n": {"threshold": 1.5}}, "at most 1"),
         ({"best_of_n": {"wave": 0}}, "at least 1"),
-        ("refine", "refine needs assert:"),
+        ("refine", "refine needs assert:, or a reward:"),
+        ({"refine": {"reward": "exact_match"}}, "`exact_match` compares with gold"),
+        ({"best_of_n": {"reward": {"contains": {"txts": ["a"]}}}}, "txts"),
         ({"multi_chain_comparison": {"module": {"refine": {"n": 2}}}}, "refine needs assert:"),
     ],
 )

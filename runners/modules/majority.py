@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from promptc.runners.modules.inner import Inner, build_inner, unfit
-from promptc.runners.modules.protocol import Call, Module, shown_replies
+from promptc.runners.modules.protocol import Call, Module, judge_calls, shown_replies
 from promptc.runners.modules.sampling import Run, sampled, without_failures
 from promptc.spec.fields import Signature
 
@@ -62,6 +62,10 @@ class Majority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Those of the inner module, once per run."""
         low, high = self.inner.calls()
         return low * self.n, high * self.n
+
+    def judged(self) -> int:
+        """Those within the inner module, in every run."""
+        return judge_calls(self.inner) * self.n
 
     def shown(self) -> int:
         """Those that the inner module shows."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from promptc.runners.modules.inner import Inner, build_inner, unfit
-from promptc.runners.modules.protocol import Call, Module, free_name, shown_replies
+from promptc.runners.modules.protocol import Call, Module, free_name, judge_calls, shown_replies
 from promptc.runners.modules.sampling import sampled, without_failures
 from promptc.spec.fields import Field, Signature
 from promptc.spec.media import REASONING
@@ -69,6 +69,10 @@ class MultiChainComparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         """Those of the inner module, once per attempt, and one."""
         low, high = self.inner.calls()
         return low * self.n + 1, high * self.n + 1
+
+    def judged(self) -> int:
+        """Those within the inner module, in every run."""
+        return judge_calls(self.inner) * self.n
 
     def shown(self) -> int:
         """The attempts, or those that the inner module shows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from promptc.runners.metrics.protocol import Metric, Score
 from promptc.spec.fields import Signature
 
 Outcome = TypeVar("Outcome")
@@ -31,6 +32,12 @@ class Call(Protocol):
 
     def check(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> tuple[str, ...]:
         """Per assertion of the step what is wrong with the outputs, "" where it holds."""
+        ...
+
+    async def reward(
+        self, metric: Metric, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> Score | None:
+        """What a metric that needs no gold says of outputs; None where it abstains. Raises RowFailed."""
         ...
 
     def required(self) -> tuple[bool, ...]:
@@ -82,6 +89,20 @@ class Showing(Protocol):
     def shown(self) -> int:
         """How many earlier replies one call shows at most; a budget's worst case counts them."""
         ...
+
+
+@runtime_checkable
+class Rewarding(Protocol):
+    """A module that asks a metric what its runs are worth."""
+
+    def judged(self) -> int:
+        """Most model calls of that metric per row."""
+        ...
+
+
+def judge_calls(module: Module) -> int:
+    """Most model calls per row of the metrics that the module asks."""
+    return module.judged() if isinstance(module, Rewarding) else 0
 
 
 def shown_replies(module: Module) -> int:

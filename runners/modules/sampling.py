@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from promptc.runners.failures import RowFailed
+from promptc.runners.metrics.protocol import Metric
 from promptc.runners.modules.protocol import Call, Module
 from promptc.spec.fields import Signature
 
@@ -16,7 +17,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """How one run ended: with outputs, or with a failure, which is data here because another run may do better.
 
     `reply` holds all that the run's last predictor call said. `problems` has an entry per assertion of the step, ""
-    where it holds.
+    where it holds. `score` and `feedback` are those of the metric that rewards runs, where there is one.
     """
 
     index: int
@@ -24,12 +25,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reply: dict[str, Any] = {}
     problems: tuple[str, ...] = ()
     failure: RowFailed | None = None
+    score: float | None = None
+    feedback: str = ""
 
     @property
     def reward(self) -> float:
-        """The share of the step's assertions that hold, -1 for a failed run."""
+        """The metric's score, else the share of the step's assertions that hold; -1 for a failed run."""
         if self.failure is not None:
             return -1.0
+        if self.score is not None:
+            return self.score
         return self.problems.count("") / len(self.problems) if self.problems else 1.0
 
 
@@ -43,6 +48,7 @@ async def sampled(
     of: int,
     checked: bool,
     advice: str = "",
+    reward: Metric | None = None,
 ) -> list[Run]:
     """These of the `of` runs of the module, at once, in order."""
 
@@ -53,12 +59,23 @@ async def sampled(
                 outputs = await module.run(sample, signature, inputs)
             except RowFailed as failure:
                 return Run(index=index, failure=failure)
-            problems = own.check(inputs, outputs)
-            return Run(index=index, outputs=outputs, reply=own.last_reply(), problems=problems)
+            reply, problems = own.last_reply(), own.check(inputs, outputs)
+            run = Run(index=index, outputs=outputs, reply=reply, problems=problems)
+            return run if reward is None else await _scored(own, run, reward, inputs)
 
         return work
 
     return await call.together([one(index) for index in indices])
+
+
+async def _scored(call: Call, run: Run, reward: Metric, inputs: Mapping[str, Any]) -> Run:
+    """The run with what the metric says of it; one that breaks a required assertion is worth nothing."""
+    if any(what and hard for what, hard in zip(run.problems, call.required(), strict=True)):
+        return msgspec.structs.replace(run, score=0.0)
+    score = await call.reward(reward, inputs, run.outputs)
+    if score is None:
+        return msgspec.structs.replace(run, score=0.0, feedback="the metric had nothing to judge")
+    return msgspec.structs.replace(run, score=score.value, feedback=score.feedback)
 
 
 def without_failures(runs: Sequence[Run]) -> list[Run]:
