@@ -188,9 +188,18 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             read = prompt + self._shown(1, arm.role) + EXTRACT_PROMPT_BYTES
             worst[EXTRACT] = self._worst_call(read, program.most_reasks(), EXTRACT) * extractions
         if self.judge is not None and self.judge.calls():
-            judged = self._worst_call(prompt + JUDGE_PROMPT_BYTES, self.judge.format_retries, "judge")
-            worst["judge"] = judged * self.judge.calls()
+            worst["judge"] = self._worst_judging(self.judge, prompt)
         return scaled(worst, self.repeats(arm).count)
+
+    def _worst_judging(self, judge: Judge, prompt_bytes: int) -> Amount:
+        """All calls of the metrics on a row whose own prompts have so many bytes."""
+        programs = judge.programs()
+        if self.effects.ledger.counts_tokens and not all(one.program.bounded for one in programs):
+            return Amount(UNLIMITED, UNLIMITED, UNLIMITED)
+        own = max((one.prompt_characters() * BYTES_PER_CHARACTER for one in programs), default=0)
+        own += max((self._shown(one.program.most_shown(), "judge") for one in programs), default=0)
+        reasks = max([judge.format_retries, *(one.program.most_reasks() for one in programs)])
+        return self._worst_call(prompt_bytes + max(JUDGE_PROMPT_BYTES, own), reasks, "judge") * judge.calls()
 
     def _shown(self, replies: int, model: str) -> int:
         """The bytes of earlier replies that a module shows the model again."""
