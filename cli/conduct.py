@@ -40,6 +40,7 @@ from promptc.cli.reports.files import write_reports
 from promptc.runners.baselines import scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
+from promptc.runners.looks import looks_at_test
 from promptc.runners.models.stack import ModelStack
 from promptc.runners.rows import Example
 from promptc.runners.run_directory import RunDirectory, point_latest
@@ -81,6 +82,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool = False
     arguments: tuple[str, ...] = ()
     held: Held = Held()
+    warnings: tuple[str, ...] = ()
 
 
 Work = Callable[[Session], Awaitable[Outcome]]
@@ -113,20 +115,11 @@ def conduct(
             summary = _again(directory, wishes, terminal)
         else:
             directory.reopen()
-            summary = asyncio.run(
-                _conducted(
-                    command,
-                    prepared,
-                    choices,
-                    wishes,
-                    terminal,
-                    work,
-                    directory,
-                    budget,
-                    environment,
-                    version,
-                )
+            wishes = _warned(wishes, prepared, selection.get("split"), directory, terminal)
+            conducted = _conducted(
+                command, prepared, choices, wishes, terminal, work, directory, budget, environment, version
             )
+            summary = asyncio.run(conducted)
         save_baseline(wishes.held, summary, directory.path, scoring_digest(prepared.spec), terminal)
         return summary.exit_code
     except Interrupted as error:
@@ -154,7 +147,7 @@ async def _conducted(
         prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
     ) as (session, models):
         outcome = await _worked(work, session, models, choices.source)
-        timing = _timing(session, models, time.perf_counter() - began)
+        timing = _timing(session, models, time.perf_counter() - began, wishes.warnings)
     summary = _judged(outcome.summary, timing, wishes, directory)
     details = ReportDetails(
         summary=summary,
@@ -166,7 +159,7 @@ async def _conducted(
         timing=timing,
     )
     _write(session, outcome, summary, timing, details)
-    directory.complete(manifest_bytes(session, command, wishes.arguments))
+    directory.complete(manifest_bytes(session, command, wishes.arguments, summary))
     if choices.output is None:
         point_latest(RUNS, prepared.spec.name, command, directory.path)
     _show(summary, details, wishes, terminal)
@@ -236,7 +229,29 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
         terminal.complain(verdict.message)
 
 
-def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:
+def _warned(
+    wishes: Wishes, prepared: Prepared, split: str | None, directory: RunDirectory, terminal: Terminal
+) -> Wishes:
+    """The wishes with a warning where earlier runs have scored the test rows that this one is about to score.
+
+    `split` is what `eval` scores, None for `optimize`.
+    """
+    if not prepared.dataset.test or split in ("train", "dev"):
+        return wishes
+    folders = (RUNS, directory.path.absolute().parent)
+    runs = looks_at_test(folders, prepared.dataset.test_digest, besides=directory.marker.identity)
+    if not runs:
+        return wishes
+    times = "once" if len(runs) == 1 else f"{len(runs)} times"
+    said = (
+        f"the test rows were scored {times} before, last in {runs[-1].name}: what was changed since then was chosen "
+        "with them in sight, and only rows that nobody has looked at tell how good it is"
+    )
+    terminal.warn(said)
+    return msgspec.structs.replace(wishes, warnings=(*wishes.warnings, said))
+
+
+def _timing(session: Session, models: ModelStack, seconds: float, warnings: tuple[str, ...]) -> Timing:
     figures, rows = models.figures(), session.effects.rows
     return Timing(
         seconds=seconds,
@@ -248,5 +263,6 @@ def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:
         paid_calls=sum(f.calls for f in figures.values()),
         paid_usd=sum(f.paid_usd for f in figures.values()),
         retries=sum(sum(f.retries.values()) for f in figures.values()),
+        warnings=warnings,
         models=figures,
     )

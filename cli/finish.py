@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from promptc.cli.reports.details import scored_splits
 from promptc.runners.artifact import artifact_bytes, candidate_tree, make_artifact, prompt_markdown
 from promptc.runners.baselines import BaselineComparison, scoring_digest
 from promptc.runners.candidate import Candidate
@@ -96,7 +97,7 @@ def write_compiled(
     directory.write("compiled/prompts.diff", diff.encode())
 
 
-def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> bytes:
+def manifest_bytes(session: Session, command: str, arguments: Sequence[str], summary: Summary) -> bytes:
     """manifest.json: what made this run, for whoever wants to make it again."""
     from importlib.metadata import version
 
@@ -122,7 +123,9 @@ def manifest_bytes(session: Session, command: str, arguments: Sequence[str]) -> 
             "data": session.dataset.digest,
             "start": session.start.digest(),
             "scoring": scoring_digest(session.spec),
+            "test": session.dataset.test_digest,
         },
+        "scored": [name for name, _ in scored_splits(summary)],
         "rows": {part: len(session.dataset.part(part)) for part in ("train", "dev", "test")},
         "git": git_state(Path(session.spec.base)),
         "python": platform.python_version(),

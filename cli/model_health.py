@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from promptc.cli.diagnosis import without_password
+from promptc.runners.metrics.registry import ASKING
 from promptc.runners.models.prices import PriceMap, Pricing, pricing_of
 from promptc.runners.models.request import CallFailed, Message
 from promptc.runners.models.retry import RetryPolicy
@@ -82,7 +83,7 @@ def used_models(spec: Spec) -> dict[str, Model]:
     """The models of a spec by name: those under `models:`, and those that steps and judges name."""
     named = [
         *(step.model for step in spec.steps),
-        *(m.model for m in spec.metrics if m.plugin.name == "llm_judge"),
+        *(m.model for m in spec.metrics if m.plugin.name in ASKING),
     ]
     models = {name: spec.model_named(name) for name in dict.fromkeys([*spec.models, *named])}
     known = {(model.model, model.api_base) for model in spec.models.values()}

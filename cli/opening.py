@@ -50,6 +50,7 @@ from promptc.runners.trust import CodeUse, code_of, require
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import DataError, SpecError, Untrusted
 from promptc.spec.model import MODEL_ROLES, Budget, Spec
+from promptc.spec.pipeline import judging_steps
 from promptc.spec.tuning import tuned_models
 
 RUNS = Path("runs")
@@ -374,14 +375,16 @@ def open_stack(
 
 def _answered_before(spec: Spec) -> frozenset[str]:
     """The models whose replies an earlier run has to hold: all but those that judge."""
-    return frozenset(model_names(spec)) - {metric.model for metric in spec.metrics}
+    judges = {step.model for step in judging_steps(spec.metrics)} | {metric.model for metric in spec.metrics}
+    return frozenset(model_names(spec)) - judges
 
 
 def model_names(spec: Spec) -> tuple[str, ...]:
     """Every name that a request may be made to: the spec's, the roles, and those of steps and metrics."""
     roles = [role for role in MODEL_ROLES if role != "embed"] if "task" in spec.models else []
+    steps = (*spec.steps, *judging_steps(spec.metrics))
     used = [
-        *(step.model for step in spec.steps),
+        *(step.model for step in steps),
         *tuned_models(spec),
         *(metric.model for metric in spec.metrics),
     ]

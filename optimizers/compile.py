@@ -12,6 +12,7 @@ from promptc.optimizers.search import Search, Trial
 from promptc.optimizers.structure import choose_structure
 from promptc.runners.comparison import fallen_notes, gap
 from promptc.runners.evaluate import Arm, RowRecord
+from promptc.runners.grouping import clusters_of
 from promptc.runners.ledger import Amount, scaled
 from promptc.runners.metric_check import check_metrics
 from promptc.runners.rows import Example
@@ -23,7 +24,6 @@ from promptc.runners.summary import (
     Summary,
     TrialLine,
     VerdictLine,
-    clusters_of,
     costs,
     figure,
 )

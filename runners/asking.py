@@ -17,7 +17,7 @@ from promptc.runners.modules.protocol import free_name
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.spec.fields import Field, Signature
 
-Role = Literal["task", "teacher"]
+Role = Literal["task", "teacher", "judge"]
 EXTRACT = "extract"
 """The model, and the role, that reads the fields out of a free reply."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from promptc.runners.finished_run import FinishedRun, ScoredRow, open_run
 from promptc.runners.hook_source import hook_digest
+from promptc.runners.metrics.registry import ASKING
 from promptc.runners.rows import Example
 from promptc.runners.statistics import Difference, paired_difference
 from promptc.runners.trust import code_of
@@ -79,7 +80,7 @@ class BaselineComparison(msgspec.Struct, frozen=True, kw_only=True):
 def scoring_digest(spec: Spec) -> str:
     """Equal for runs whose scores may be compared: metrics, objective, reducer, judges, and the code of metrics."""
     judges = {
-        use.model: spec.model_named(use.model).model for use in spec.metrics if use.plugin.name in JUDGES
+        use.model: spec.model_named(use.model).model for use in spec.metrics if use.plugin.name in ASKING
     }
     parts = {
         "metrics": spec.resolved.get("metrics"),
@@ -93,10 +94,6 @@ def scoring_digest(spec: Spec) -> str:
         },
     }
     return hashlib.blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
-
-
-JUDGES = ("llm_judge", "pairwise_judge")
-"""Metrics that ask a model."""
 
 
 def read_baseline(path: Path) -> Baseline:

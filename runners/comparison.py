@@ -9,10 +9,11 @@ import msgspec
 
 from promptc.runners.corrections import holm
 from promptc.runners.evaluate import RowRecord
+from promptc.runners.grouping import by_value, clusters_of
 from promptc.runners.judging import Judge
 from promptc.runners.rows import Example
 from promptc.runners.statistics import Difference, paired_difference, unchanged, verdict
-from promptc.runners.summary import Change, Gap, Improvement, SplitSummary, by_value, clusters_of
+from promptc.runners.summary import Change, Gap, Improvement, SplitSummary
 
 ALPHA = 0.05
 

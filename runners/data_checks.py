@@ -16,7 +16,7 @@ from promptc.runners.rows import Example, open_rows
 from promptc.runners.tables import typed
 from promptc.spec.diagnostics import Diagnostic, Position
 from promptc.spec.errors import DataError
-from promptc.spec.fields import Field
+from promptc.spec.fields import Field, enum_labels
 from promptc.spec.model import Spec
 from promptc.spec.suggest import closest, did_you_mean, listed
 
@@ -134,7 +134,7 @@ class _Checks(msgspec.Struct, frozen=True):
             message = f"the column `{gold.column}` is null in every row, {reader}"
             yield Diagnostic(message=message, position=gold.position, path="metrics")
         elif gold.field is not None and gold.plugin in COMPARING:
-            labels = _labels(gold.field)
+            labels = enum_labels(gold.field)
             if labels:
                 yield from self._labels(gold, gold.field, labels, labelled)
             else:
@@ -246,15 +246,6 @@ def _not_attachable(store: Attachments, field: Field, example: Example) -> str:
         return next((problem for problem in problems if problem), "")
     except RowFailed as error:
         return str(error)
-
-
-def _labels(field: Field) -> list[str]:
-    """The labels of an enum of texts, or of a list of them; none for every other type."""
-    for option in (field.schema, *field.schema.get("anyOf", ()), field.schema.get("items", {})):
-        values = option.get("enum", ()) if isinstance(option, Mapping) else ()
-        if values and all(isinstance(value, str) or value is None for value in values):
-            return [value for value in values if value is not None]
-    return []
 
 
 def _values(gold: Any) -> list[str]:

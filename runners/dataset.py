@@ -51,6 +51,14 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
         return {part: tuple(sorted({example.digest for example in self.part(part)})) for part in PARTS}
 
     @property
+    def test_digest(self) -> str:
+        """Equal for equal test rows; "" where there are none."""
+        if not self.test:
+            return ""
+        content = sorted(example.digest for example in self.test)
+        return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+
+    @property
     def digest(self) -> str:
         """Equal for equal data, whatever the order of the rows and the names of the files."""
         content = sorted((part, example.id, example.digest) for part in PARTS for example in self.part(part))

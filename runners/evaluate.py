@@ -193,9 +193,19 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
             read = prompt + self._shown(1, arm.role) + EXTRACT_PROMPT_BYTES
             worst[EXTRACT] = self._worst_call(read, program.most_reasks(), EXTRACT) * extractions
         if judgements := self._judgements(arm):
-            retries = program.spec.run.format_retries
-            worst["judge"] = self._worst_call(prompt + JUDGE_PROMPT_BYTES, retries, "judge") * judgements
+            worst["judge"] = self._worst_judgement(arm, prompt) * judgements
         return scaled(worst, self.repeats(arm).count)
+
+    def _worst_judgement(self, arm: Arm, prompt_bytes: int) -> Amount:
+        """One call of a metric on a row whose own prompts have so many bytes."""
+        programs = self.judge.programs() if self.judge is not None else ()
+        if self.effects.ledger.counts_tokens and not all(one.program.bounded for one in programs):
+            return Amount(UNLIMITED, UNLIMITED, UNLIMITED)
+        own = max((one.prompt_characters() * BYTES_PER_CHARACTER for one in programs), default=0)
+        own += max((self._shown(one.program.most_shown(), "judge") for one in programs), default=0)
+        retries = arm.compiled.program.spec.run.format_retries
+        reasks = max([retries, *(one.program.most_reasks() for one in programs)])
+        return self._worst_call(prompt_bytes + max(JUDGE_PROMPT_BYTES, own), reasks, "judge")
 
     def _shown(self, replies: int, model: str) -> int:
         """The bytes of earlier replies that a module shows the model again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,12 +10,16 @@ import msgspec
 from promptc.runners.asking import Asked, plain_speaker
 from promptc.runners.failures import Failure, RowFailed
 from promptc.runners.formats.protocol import Format
+from promptc.runners.judge_programs import judging_program, says_pass_or_fail
+from promptc.runners.metrics.classification import Classification
+from promptc.runners.metrics.exact_match import ExactMatch
 from promptc.runners.metrics.protocol import Case, Metric, Score
+from promptc.runners.metrics.tally import Tally, tally_of
 from promptc.runners.phase import Lane
-from promptc.runners.program import Prediction
+from promptc.runners.program import CompiledProgram, Prediction
 from promptc.runners.repeats import Repeats
 from promptc.spec.expressions import Expression, ExpressionError, compile_expression
-from promptc.spec.fields import Field, Signature
+from promptc.spec.fields import Signature, enum_labels
 from promptc.spec.model import MetricUse, Spec
 
 
@@ -33,32 +37,56 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppliedMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric with the entry that says what it is applied to."""
+    """A metric with the entry that says what it is applied to. `labels` are all values that its field can have."""
 
     use: MetricUse
     metric: Metric
     field: str | None
     gold: str | None
     condition: Expression | None = None
+    program: CompiledProgram | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def binary(self) -> bool:
+        """True when every score is 0 or 1; of a program that judges, by what its verdict can be."""
+        return self.metric.binary or (self.program is not None and says_pass_or_fail(self.program))
+
+    def calls(self) -> int:
+        """Model calls that judging one row takes."""
+        return self.metric.calls() * (self.program.program.calls()[1] if self.program is not None else 1)
 
     def applies(self, row: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> bool:
         """False where the row has no gold that the metric needs, or its `when` is not true.
 
         Without outputs (the row failed) a `when` that looks at them is taken to hold. Raises ExpressionError.
         """
-        if self.metric.reads_gold and self.gold is not None and row.get(self.gold) is None:
+        if self._reads_gold() and self.gold is not None and row.get(self.gold) is None:
             return False
         if self.condition is None or (outputs is None and "outputs" in self.condition.roots):
             return True
         scope = {"inputs": dict(row), "row": dict(row), "outputs": dict(outputs or {})}
         return self.condition.evaluate(scope) is True
 
+    def tally(self) -> Tally | None:
+        """What the metric says about all rows together; of labels, right or wrong, which was taken for which."""
+        found = tally_of(self.metric)
+        if found is None and self.labels and isinstance(self.metric, ExactMatch):
+            found = Classification(labels=self.labels, ignore_case=self.metric.ignore_case).tally()
+        return found
+
+    def _reads_gold(self) -> bool:
+        inputs = self.program.program.inputs if self.program is not None else ()
+        return self.metric.reads_gold or any(field.name == "expected" and field.required for field in inputs)
+
     def case(self, row: Mapping[str, Any], prediction: Prediction) -> Case:
         """What the metric looks at."""
         outputs = prediction.outputs
         value = outputs.get(self.field) if self.field is not None else outputs
         expected = row.get(self.gold, msgspec.UNSET) if self.gold is not None else msgspec.UNSET
-        return Case(value=value, expected=expected, row=row, outputs=outputs, trace=prediction.trace)
+        return Case(
+            value=value, expected=expected, row=row, outputs=outputs, trace=prediction.trace, field=self.field
+        )
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +101,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def binary(self) -> bool:
         """True when every score of a run is 0 or 1."""
-        return len(self._deciding()) == 1 and self._deciding()[0].metric.binary
+        return len(self._deciding()) == 1 and self._deciding()[0].binary
 
     @property
     def binary_rows(self) -> bool:
@@ -82,7 +110,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 
     def binary_metric(self, applied: AppliedMetric) -> bool:
         """The same for the scores of one metric."""
-        return applied.metric.binary and self.repeats.keeps_binary
+        return applied.binary and self.repeats.keeps_binary
 
     def gold_columns(self) -> tuple[str, ...]:
         """The columns that hold gold, in the order of the metrics."""
@@ -90,9 +118,13 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             dict.fromkeys(m.gold for m in self.metrics if m.metric.reads_gold and m.gold is not None)
         )
 
+    def programs(self) -> list[CompiledProgram]:
+        """The programs that judge."""
+        return [applied.program for applied in self.metrics if applied.program is not None]
+
     def calls(self) -> int:
         """Model calls that judging one row takes."""
-        return sum(applied.metric.calls() for applied in self.metrics)
+        return sum(applied.calls() for applied in self.metrics)
 
     async def judge(self, row: Mapping[str, Any], prediction: Prediction, services: LaneServices) -> Judged:
         """Score one prediction. Raises RowFailed where a metric cannot."""
@@ -129,9 +161,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             if not applied.applies(row, prediction.outputs):
                 return None
 
-            return await applied.metric.score(
-                applied.case(row, prediction), services.for_model(applied.use.model)
-            )
+            return await applied.metric.score(applied.case(row, prediction), services.for_metric(applied))
         except ExpressionError as error:
             raise RowFailed(
                 "metric", f"{applied.use.name}: `when` cannot be decided: {error.message}"
@@ -158,19 +188,35 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 class LaneServices:
     """What a metric may ask of the outside, on one row's lane."""
 
-    __slots__ = ("_format", "_format_retries", "_lane", "_model")
+    __slots__ = ("_format", "_format_retries", "_lane", "_model", "_program")
 
-    def __init__(self, lane: Lane, format_: Format, format_retries: int, model: str = "judge") -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        format_: Format,
+        format_retries: int,
+        model: str = "judge",
+        program: CompiledProgram | None = None,
+    ) -> None:
         self._lane = lane
         self._format = format_
         self._format_retries = format_retries
         self._model = model
+        self._program = program
 
-    def for_model(self, model: str) -> LaneServices:
-        """The same, with another model as the judge."""
-        if model == self._model:
+    def for_metric(self, applied: AppliedMetric) -> LaneServices:
+        """The same for one metric: with the model, or the program, that judges for it."""
+        if applied.use.model == self._model and applied.program is None:
             return self
-        return LaneServices(self._lane, self._format, self._format_retries, model)
+        return LaneServices(
+            self._lane, self._format, self._format_retries, applied.use.model, applied.program
+        )
+
+    async def judge(self, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
+        """The outputs of the program that judges; raises RowFailed."""
+        assert self._program is not None, "a metric that names a program is built with it"
+        prediction = await self._program.run(self._lane, inputs, role="judge", rollout=rollout)
+        return prediction.outputs
 
     async def predict(
         self, signature: Signature, inputs: Mapping[str, Any], *, model: str = "judge", rollout: int = 0
@@ -199,7 +245,7 @@ def build_judge(spec: Spec) -> Judge:
     from promptc.runners.plugins import build
     from promptc.spec.plugin import Plugin
 
-    applied = tuple(_applied(use, build(METRICS, use.plugin), spec.outputs) for use in spec.metrics)
+    applied = tuple(_applied(use, build(METRICS, use.plugin), spec) for use in spec.metrics)
     return Judge(
         metrics=applied,
         objective=spec.objective[0] if spec.objective and spec.objective != ("score",) else None,
@@ -209,8 +255,8 @@ def build_judge(spec: Spec) -> Judge:
     )
 
 
-def _applied(use: MetricUse, metric: Metric, outputs: Sequence[Field]) -> AppliedMetric:
-    only = outputs[0].name if len(outputs) == 1 else None
+def _applied(use: MetricUse, metric: Metric, spec: Spec) -> AppliedMetric:
+    only = spec.outputs[0].name if len(spec.outputs) == 1 else None
     field = use.field or only
     return AppliedMetric(
         use=use,
@@ -218,4 +264,6 @@ def _applied(use: MetricUse, metric: Metric, outputs: Sequence[Field]) -> Applie
         field=field,
         gold=use.expected or field,
         condition=compile_expression(use.when) if use.when else None,
+        program=judging_program(spec, use) if use.program is not None else None,
+        labels=next((enum_labels(one) for one in spec.outputs if one.name == field), ()),
     )

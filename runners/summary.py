@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from promptc.runners.baselines import BaselineComparison
 from promptc.runners.evaluate import RowRecord
+from promptc.runners.grouping import by_value, clusters_of
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import Ledger
 from promptc.runners.metrics.protocol import Score
-from promptc.runners.metrics.tally import tally_of
 from promptc.runners.program import Prediction
 from promptc.runners.repeat_figures import RepeatFigures, repeat_figures
 from promptc.runners.rows import Example
 from promptc.runners.statistics import mean_interval
 
 SUMMARY_VERSION = 1
-
-Row = TypeVar("Row")
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,27 +251,10 @@ def _metric_value(name: str) -> _Value:
     return lambda record: record.metrics.get(name)
 
 
-def by_value(rows: Sequence[tuple[Row, Example]], column: str) -> dict[str, list[tuple[Row, Example]]]:
-    """The rows parted by a column's values, in the order of the values; `(none)` where there is none."""
-    groups: dict[str, list[tuple[Row, Example]]] = {}
-    for record, example in rows:
-        value = example.row.get(column)
-        groups.setdefault("(none)" if value is None else str(value), []).append((record, example))
-    return dict(sorted(groups.items()))
-
-
-def clusters_of(examples: Iterable[Example], column: str | None) -> list[Hashable] | None:
-    """The cluster of each row, None for a row that stands alone; None where all rows are independent."""
-    if column is None:
-        return None
-    values = (example.row.get(column) for example in examples)
-    return [None if value is None else str(value) for value in values]
-
-
 def _tallies(rows: Sequence[tuple[RowRecord, Example]], judge: Judge) -> dict[str, dict[str, Any]]:
     figures: dict[str, dict[str, Any]] = {}
     for applied in judge.metrics:
-        tally = tally_of(applied.metric)
+        tally = applied.tally()
         if tally is None:
             continue
         for record, example in rows:

@@ -58,6 +58,7 @@ def code_of(spec: Spec) -> list[CodeUse]:
         for used_by, plugin, position in plugins
         for reference in _references(plugin)
     ]
+    judging = [stage for use in spec.metrics if use.program is not None for stage in use.program.stages]
     functions += [
         CodeUse(
             kind="function",
@@ -66,7 +67,7 @@ def code_of(spec: Spec) -> list[CodeUse]:
             position=stage.position,
             arguments=tuple(stage.inputs),
         )
-        for stage in all_stages(spec.stages)
+        for stage in all_stages((*spec.stages, *judging))
         if isinstance(stage.action, PythonCall)
     ]
     commands = [

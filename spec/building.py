@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,16 @@ from promptc.spec.diagnostics import Findings
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
 from promptc.spec.files import Folder
 from promptc.spec.gates import parse_gate
-from promptc.spec.model import Budget, Check, DataSource, Gate, MetricUse, Model, RunSettings
+from promptc.spec.model import (
+    Budget,
+    Check,
+    DataSource,
+    Gate,
+    MetricUse,
+    Model,
+    RunSettings,
+    Subprogram,
+)
 from promptc.spec.nodes import Node, Path, children, dotted, plain
 from promptc.spec.plugin import Plugin
 from promptc.spec.structure import Schema, whole_numbers
@@ -22,6 +32,8 @@ METRIC_KEYS = ("name", "weight", "negate", "field", "expected", "when", "model")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
 Scope = dict[str, frozenset[str] | None]
+ProgramReader = Callable[["Parts", Node, str], Subprogram | None]
+"""Reads what `program:` names, for the step of that name; None where it is wrong."""
 
 
 class Parts:
@@ -235,12 +247,12 @@ class Parts:
             f"write {plugin.name}: {{{missing[0]}: {shown}}}",
         )
 
-    def metrics(self, scope: Scope) -> tuple[MetricUse, ...]:
+    def metrics(self, scope: Scope, programs: ProgramReader) -> tuple[MetricUse, ...]:
         """Metrics with what they are applied to. Every name is there once."""
-        uses = [self._metric(node, path, scope) for path, node in self.entries("metrics")]
+        uses = [self._metric(node, path, scope, programs) for path, node in self.entries("metrics")]
         return self._named(uses)
 
-    def _metric(self, node: Node, path: Path, scope: Scope) -> MetricUse:
+    def _metric(self, node: Node, path: Path, scope: Scope, programs: ProgramReader) -> MetricUse:
         plugin = self.plugin("metric", node, path)
         own = {key: value for key, value in plugin.params.items() if key in METRIC_KEYS}
         rest = {key: value for key, value in plugin.params.items() if key not in METRIC_KEYS}
@@ -249,8 +261,17 @@ class Parts:
             self.expression(node.value[plugin.name].value["when"], where, scope)
         if "weight" in own:
             own["weight"] = float(own["weight"])
+        if rest.get("program") is not None:
+            own["program"] = self._judging(node.value[plugin.name], (*path, plugin.name), programs)
         judged = {"plugin": msgspec.structs.replace(plugin, params=rest), "position": plugin.position}
         return MetricUse(**{"name": "", **own, **judged})
+
+    def _judging(self, node: Node, path: Path, programs: ProgramReader) -> Subprogram | None:
+        """The program that judges, as a step of the metric's name; its task model is the metric's."""
+        program = node.value["program"]
+        model = node.value.get("model", msgspec.structs.replace(program, value="judge"))
+        own = self.of_step(msgspec.structs.replace(node, value={"model": model, "program": program}), path)
+        return programs(own, program, str(path[-1]))
 
     def _named(self, uses: list[MetricUse]) -> tuple[MetricUse, ...]:
         """A metric without a name is called like its plug-in, and by its field where that stands twice."""

@@ -8,6 +8,7 @@ from typing import Any
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
 from promptc.spec.model import MODEL_ROLES, Gate, MetricUse, Spec
 from promptc.spec.nodes import dotted
+from promptc.spec.pipeline import judging_steps
 from promptc.spec.suggest import closest, did_you_mean, listed
 
 SPLITS = ("train", "dev", "test", "all")
@@ -82,6 +83,8 @@ class _Checker:
                     self._model(name, self._spec.positions.get(path), path)
         for use in self._spec.metrics:
             self._model(use.model, use.position, "metrics")
+        for step in judging_steps(self._spec.metrics):
+            self._model(step.model, step.position, "metrics")
         for role in self._spec.budget.roles:
             if role not in (*MODEL_ROLES, *self._spec.models):
                 self.findings.error(
@@ -131,6 +134,18 @@ class _Checker:
             parts = [(use.plugin.name, use.plugin.params, use.field)]
             for name, _, field in _with_parts(parts):
                 self._metric_field(name, field, use, f"metrics.{index}.{use.plugin.name}.field")
+            self._other_output(use, f"metrics.{index}.{use.plugin.name}.of")
+
+    def _other_output(self, use: MetricUse, path: str) -> None:
+        """The output that a calibration is `of`."""
+        name = use.plugin.params.get("of") if use.plugin.name == "calibration" else None
+        if name is not None and name not in self._outputs:
+            self.findings.error(
+                f'no output is called "{name}"',
+                self._spec.positions.get(path) or use.position,
+                path=path,
+                hint=did_you_mean(name, self._outputs),
+            )
 
     def _metric_field(self, name: str, field: str | None, use: MetricUse, path: str) -> None:
         if field is not None and field not in self._outputs:

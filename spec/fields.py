@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -57,3 +58,12 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             if field.name == name:
                 return field
         raise KeyError(name)
+
+
+def enum_labels(field: Field) -> tuple[str, ...]:
+    """The labels of an enum of texts, or of a list of them; none for every other type."""
+    for option in (field.schema, *field.schema.get("anyOf", ()), field.schema.get("items", {})):
+        values = option.get("enum", ()) if isinstance(option, Mapping) else ()
+        if values and all(isinstance(value, str) or value is None for value in values):
+            return tuple(value for value in values if value is not None)
+    return ()

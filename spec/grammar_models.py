@@ -70,7 +70,7 @@ def models() -> Schema:
         "task": "Runs the program.",
         "teacher": "Makes demonstrations; task where it is not given.",
         "proposer": "Proposes instructions; task where it is not given.",
-        "judge": "Judges, for llm_judge; task where it is not given.",
+        "judge": "Judges, for llm_judge and pairwise_judge; task where it is not given.",
         "embed": "Embeds texts; without it, vectors are hashed.",
         "extract": "Extracts fields from free text; task where it is not given.",
     }

@@ -199,7 +199,7 @@ class MetricUse(msgspec.Struct, frozen=True, kw_only=True):
 
     `field` is the output field that is judged (None: the only one, or the whole prediction for metrics that
     want it); `expected` the gold column. `when` is an expression over the row: where it is false the metric
-    abstains.
+    abstains. `program` judges in the place of a rubric, its steps named after the metric.
     """
 
     plugin: Plugin
@@ -210,6 +210,7 @@ class MetricUse(msgspec.Struct, frozen=True, kw_only=True):
     expected: str | None = None
     when: str | None = None
     model: str = "judge"
+    program: Subprogram | None = None
     position: Position | None = None
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
+from promptc.spec.files import OVERRIDE
 from promptc.spec.nodes import Node, Path, split_dotted
 from promptc.spec.tree import parse
-
-_MARK = "--set "
 
 
 def override_all(root: Node, overrides: Sequence[str], findings: Findings) -> Node:
@@ -23,7 +22,7 @@ def override_all(root: Node, overrides: Sequence[str], findings: Findings) -> No
 def named(diagnostic: Diagnostic) -> Diagnostic:
     """A finding about what an override says names the flag instead of a place in a file."""
     position = diagnostic.position
-    if position is None or not position.file.startswith(_MARK):
+    if position is None or not position.file.startswith(OVERRIDE):
         return diagnostic
     message = f"{position.file}: {diagnostic.message}"
     return msgspec.structs.replace(diagnostic, message=message, position=None)
@@ -31,7 +30,7 @@ def named(diagnostic: Diagnostic) -> Diagnostic:
 
 def _override(root: Node, text: str, findings: Findings) -> Node:
     left, equals, right = text.partition("=")
-    position = Position(f"{_MARK}{text}", 1, 1, max(2, len(left) + 1))
+    position = Position(f"{OVERRIDE}{text}", 1, 1, max(2, len(left) + 1))
     if not equals:
         findings.error("no = in it", position, hint="write --set key=value, such as --set run.seed=1")
         return root

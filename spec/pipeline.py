@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from promptc.spec.building import Parts
+from promptc.spec.building import Parts, ProgramReader
 from promptc.spec.fields import Field
-from promptc.spec.model import Loop, PythonCall, Retrieve, SetValues, Stage, Step, Subprogram
+from promptc.spec.model import Loop, MetricUse, PythonCall, Retrieve, SetValues, Stage, Step, Subprogram
 from promptc.spec.nodes import Node, children, plain
 from promptc.spec.program import read_signature, read_step
 from promptc.spec.signature import name_problem
@@ -38,9 +38,6 @@ _PASSAGES: tuple[Field, ...] = (
     Field(name="hits", schema={"type": "array", "items": {"type": "object"}}),
 )
 _ROUNDS: tuple[Field, ...] = (Field(name="rounds", schema={"type": "integer"}),)
-
-ProgramReader = Callable[[Parts, Node, str], "Subprogram | None"]
-"""Reads what `program:` names, for the step of that name; None where it is wrong."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -221,6 +218,13 @@ def all_stages(stages: Sequence[Stage]) -> Iterator[Stage]:
         yield stage
         if isinstance(stage.action, Loop | Subprogram):
             yield from all_stages(stage.action.stages)
+
+
+def judging_steps(metrics: Sequence[MetricUse]) -> tuple[Step, ...]:
+    """All steps that carry a signature out in the programs that judge."""
+    return tuple(
+        step for use in metrics if use.program is not None for step in asking_steps(use.program.stages)
+    )
 
 
 def asking_steps(stages: Sequence[Stage]) -> tuple[Step, ...]:

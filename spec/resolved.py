@@ -167,11 +167,12 @@ def _check(check: Check) -> str | Tree:
 
 
 def _metric(use: MetricUse) -> str | Tree:
-    own = _different(use)
+    own = _different(msgspec.structs.replace(use, program=None))
     del own["plugin"]
     if own["name"] == use.plugin.name:
         del own["name"]
-    params = {**own, **use.plugin.params}
+    program = {"program": use.program.source} if use.program is not None else {}
+    params = {**own, **use.plugin.params, **program}
     return {use.plugin.name: params} if params else use.plugin.name
 
 

@@ -121,6 +121,13 @@ def test_what_cannot_be_asked_is_said_before_any_request(workplace, arguments, c
     assert not list(workplace.folder.glob("runs/*"))
 
 
+def test_a_path_in_an_override_is_seen_from_the_specs_folder(workplace):
+    workplace.write("other/more.jsonl", sentiment_rows(33))
+    done = workplace.run("eval", "--split", "all", "-o", "run", "--set", "data.path=other/more.jsonl")
+    assert done.code == 0, done
+    assert workplace.summary("run")["all"]["n"] == 33
+
+
 def test_an_edited_candidate_is_scored(workplace):
     workplace.write(
         "edited.yaml",

@@ -10,10 +10,11 @@ from workplace import sentiment_rows
 
 from promptc.runners.comparison import Settings, adjusted, compared, fallen_notes, gap
 from promptc.runners.evaluate import RowRecord
+from promptc.runners.grouping import clusters_of
 from promptc.runners.judging import build_judge
 from promptc.runners.rows import inline_rows
 from promptc.runners.statistics import paired_difference
-from promptc.runners.summary import SplitSummary, clusters_of
+from promptc.runners.summary import SplitSummary
 from promptc.spec.load import load
 
 SPEC = {

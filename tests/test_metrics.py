@@ -1218,11 +1218,15 @@ def test_a_judge_is_pass_fail_where_it_can_only_say_so(options, binary):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rubric": "  "}, "`rubric` is empty"),
+        ({"rubric": "  "}, "a judge needs a `rubric`"),
         ({"rubric": "x", "scale": [5, 1]}, "from the worst to the best"),
         ({"rubric": "x", "threshold": 0}, "`float` > 0"),
         ({"rubric": "x", "votes": 0}, ">= 1"),
-        ({}, "missing required field `rubric`"),
+        ({}, "a judge needs a `rubric`, or a `program` that judges"),
+        ({"rubric": "x", "program": "judge.yaml"}, "`rubric` means nothing beside `program`"),
+        ({"program": "judge.yaml", "criteria": ["a"]}, "`criteria` means nothing beside `program`"),
+        ({"rubric": "x", "labelled": "reply"}, "`labels` are about, and there are none"),
+        ({"rubric": "x", "labels": "verdict", "reference": True}, "`labelled` has to name another answer"),
     ],
 )
 def test_a_wrong_judge_is_an_error_of_the_spec(options, message):
@@ -1390,11 +1394,12 @@ def test_a_wrong_part_is_an_error_of_the_spec(metrics, message):
 
 EXAMPLE_PARAMETERS: dict[str, dict[str, Any]] = {
     "llm_judge": RUBRIC,
+    "pairwise_judge": RUBRIC,
     "python": {"function": "m.py:f"},
     "all": {"metrics": ["exact_match"]},
     "any": {"metrics": ["exact_match"]},
 }
-ALONE = sorted(METRICS.keys() - {"llm_judge", "python"})
+ALONE = sorted(METRICS.keys() - {"llm_judge", "pairwise_judge", "python"})
 
 
 def example(name: str) -> Metric:
@@ -1425,7 +1430,7 @@ def test_a_metric_that_reads_gold_abstains_without(name):
     assert asyncio.run(example(name).score(Case(value="x"), Alone())) is None
 
 
-@pytest.mark.parametrize("name", sorted(set(ALONE) - {"numeric", "regex", "json_fields"}))
+@pytest.mark.parametrize("name", sorted(set(ALONE) - {"numeric", "regex", "json_fields", "calibration"}))
 @given(value=JSON, expected=JSON)
 @settings(max_examples=40, deadline=None)
 def test_every_score_is_between_0_and_1_has_feedback_and_is_json(name, value, expected):
@@ -1437,7 +1442,7 @@ def test_every_score_is_between_0_and_1_has_feedback_and_is_json(name, value, ex
     assert msgspec.json.decode(msgspec.json.encode(score), type=Score) == score
 
 
-@pytest.mark.parametrize("name", sorted(set(ALONE) - {"numeric", "regex"}))
+@pytest.mark.parametrize("name", sorted(set(ALONE) - {"numeric", "regex", "calibration"}))
 @given(text=st.text(max_size=40))
 @settings(max_examples=40, deadline=None)
 def test_a_text_scores_full_marks_against_itself(name, text):
@@ -1452,14 +1457,16 @@ def test_an_empty_tally_has_no_figures_and_failed_rows_are_counted(name):
     metric = example(name)
     tally = tally_of(metric)
     assert tally.figures() == {}
-    gold = {"numeric": 5, "json_fields": {"a": 1}}.get(name, "gold text")
+    gold = {"numeric": 5, "calibration": True, "json_fields": {"a": 1}}.get(name, "gold text")
     tally.add(Case(value=None, expected=gold), Score(0.0))
     assert json.loads(json.dumps(tally.figures())) == tally.figures()
 
 
 def test_metrics_with_figures_over_all_rows_are_these():
     tallying = {name for name in METRICS if tally_of(example(name)) is not None}
-    assert tallying == {"bleu", "chrf", "classification", "json_fields", "numeric"}
+    assert tallying == {
+        "bleu", "calibration", "chrf", "classification", "json_fields", "llm_judge", "numeric", "pairwise_judge",
+    }  # fmt: skip
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))

@@ -636,7 +636,7 @@ SEMANTIC = [
     ("metrics: [{f1: {weight: 0}}]", "every metric has weight 0: there is no score", "metrics", ""),
     ("metrics: [f1, f1]", 'two metrics are called "f1"', "metrics", "give one of them a name:"),
     ("metrics: [{f1: {model: jugde}}]", 'no model is called "jugde"', "metrics", 'did you mean "judge"?'),
-    ("metrics: [llm_judge]", 'the metric "llm_judge" needs rubric', "metrics.0", None),
+    ("metrics: [python]", 'the metric "python" needs function', "metrics.0", None),
     (
         "metrics: [{f1: {when: 'rwo.x == 1'}}]",
         'unknown name "rwo"',

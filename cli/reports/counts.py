@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from promptc.cli.reports.charts import plot, taken
+from promptc.cli.reports.charts import Move, Row, charted, plot, taken
 from promptc.cli.reports.details import ReportDetails
-from promptc.cli.reports.figures import count, counted
-from promptc.cli.reports.look import BAD, CAUTION, QUIET, Look, grid, quiet, section
+from promptc.cli.reports.figures import count, counted, score
+from promptc.cli.reports.look import BAD, CAUTION, QUIET, Look, bold, grid, quiet, section
 from promptc.cli.reports.scores import LONGEST_NAME, line_rows, line_table, lines_of, telling
-from promptc.cli.reports.tallies import Confusion, confusions, fields, figure, scalars
+from promptc.cli.reports.tallies import Confusion, bins, confusions, fields, figure, scalars
 from promptc.cli.untrusted import one_line, plain
 from promptc.runners.failures import SCORED_AS_ZERO
 from promptc.runners.summary import SplitSummary
@@ -25,12 +25,22 @@ def tallies(details: ReportDetails, look: Look) -> list[RenderableType]:
     for name, split in details.splits()[:1]:
         before = split.start.tallies if split.start is not None else {}
         for metric, tally in sorted(split.tallies.items()):
-            title = (
-                "Labels" if "confusion" in tally else "Fields" if "fields" in tally else "All rows together"
-            )
             parts = _tally(tally, before.get(metric, {}), look)
-            shown += section(title, parts, aside=f"{one_line(metric, LONGEST_NAME)} on {name}")
+            shown += section(title_of(tally), parts, aside=f"{one_line(metric, LONGEST_NAME)} on {name}")
     return shown
+
+
+_TITLES = {
+    "human_agreement": "Agreement with people",
+    "bins": "Calibration",
+    "confusion": "Labels",
+    "fields": "Fields",
+}
+
+
+def title_of(tally: Mapping[str, Any]) -> str:
+    """What figures over all rows are about."""
+    return next((title for key, title in _TITLES.items() if key in tally), "All rows together")
 
 
 def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> list[RenderableType]:
@@ -42,11 +52,35 @@ def _tally(tally: Mapping[str, Any], before: Mapping[str, Any], look: Look) -> l
     lines = telling(lines_of(fields(tally), fields(before)))
     if lines:
         parts.append(line_table(lines, plot(look, taken(line_rows(lines, look)))))
+    reliability = _bins(tally, look)
+    if reliability:
+        parts.append(charted(reliability, plot(look, taken(reliability)), right=(1, 2, 3)))
     found = confusions(tally)
     if found:
         parts.append(quiet("most often taken for another:"))
         parts.append(grid([_confusion(confusion, look) for confusion in found], right=(3,)))
     return parts
+
+
+def _bins(tally: Mapping[str, Any], look: Look) -> list[Row]:
+    """A row per bin of probabilities: what was said, and how often it came true."""
+    found = bins(tally)
+    if not found:
+        return []
+    head = [quiet("said"), quiet("rows"), quiet("mean"), quiet("came true")]
+    rows = [
+        Row(
+            [
+                plain(look.words(f"{one.low:.1f} – {one.high:.1f}")),
+                quiet(count(one.rows)),
+                quiet(score(one.probability)),
+                bold(score(one.came_true)),
+            ],
+            Move(one.probability, one.came_true),
+        )
+        for one in found
+    ]
+    return [Row(head), *rows]
 
 
 def _scalar(name: str, value: float, old: float | None, look: Look) -> list[RenderableType]:

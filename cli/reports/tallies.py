@@ -10,7 +10,20 @@ import msgspec
 from promptc.runners.summary import Figure
 
 MOST_CONFUSIONS = 5
-_NAMES = {"macro_f1": "macro-F1", "corpus_bleu": "corpus BLEU", "corpus_chrf": "corpus chrF"}
+_NAMES = {
+    "macro_f1": "macro-F1",
+    "corpus_bleu": "corpus BLEU",
+    "corpus_chrf": "corpus chrF",
+    "cohens_kappa": "Cohen's kappa",
+    "krippendorffs_alpha": "Krippendorff's alpha",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "human_agreement": "agreement",
+    "labelled": "labelled rows",
+    "unanimous": "rows with unanimous votes",
+    "consistent": "same verdict in both orders",
+    "first_preferred": "first place preferred",
+}
 _SAME_AS_SCORE = frozenset({"accuracy"})
 
 
@@ -21,6 +34,22 @@ class Confusion(msgspec.Struct, frozen=True):
     predicted: str
     rows: int
     support: int
+
+
+class Bin(msgspec.Struct, frozen=True):
+    """Probabilities from `low` to `high`: so many rows, their mean, and how often what they said came true."""
+
+    low: float
+    high: float
+    rows: int
+    probability: float
+    came_true: float
+
+
+def bins(tally: Mapping[str, Any]) -> list[Bin]:
+    """The reliability bins of a calibration."""
+    found = tally.get("bins")
+    return msgspec.convert(found, list[Bin]) if isinstance(found, list | tuple) else []
 
 
 def scalars(tally: Mapping[str, Any]) -> dict[str, float]:

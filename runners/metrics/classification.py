@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from promptc.runners.agreement import cohens_kappa
 from promptc.runners.metrics.compare import same
 from promptc.runners.metrics.golds import acceptable, any_of
 from promptc.runners.metrics.protocol import Case, Score, Services
@@ -106,9 +107,19 @@ class ClassificationTally:
             "macro_f1": _mean([figures["f1"] for figures in occurring]),
             "macro_precision": _mean([figures["precision"] for figures in occurring]),
             "macro_recall": _mean([figures["recall"] for figures in occurring]),
+            "cohens_kappa": self._kappa(),
             "labels": per_label,
             "confusion": {gold: dict(sorted(row.items())) for gold, row in sorted(self._confusion.items())},
         }
+
+    def _kappa(self) -> float | None:
+        """Agreement with the gold beyond what the labels' frequencies alone would bring; None for lists of labels."""
+        pairs = {
+            (gold, predicted): rows
+            for gold, row in self._confusion.items()
+            for predicted, rows in row.items()
+        }
+        return cohens_kappa(pairs)
 
     def _shown(self) -> list[str]:
         """Declared labels in their order, then the others; a missing label is none, unless it is the gold."""

@@ -1,42 +1,44 @@
-"""LLM judge: a language model judges by a rubric."""
+"""LLM judge: a language model judges, by a rubric or as a program of its own."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
-from promptc.runners.failures import FailureKind, RowFailed
+from promptc.runners.failures import RowFailed
 from promptc.runners.metrics.golds import acceptable
 from promptc.runners.metrics.judge_prompt import Scale, judge_inputs, judge_signature, verdict_names
+from promptc.runners.metrics.judge_tally import JudgeTally
 from promptc.runners.metrics.protocol import Case, Score, Services
 from promptc.runners.metrics.text import shorten
+from promptc.runners.metrics.verdicts import (
+    REASONS,
+    Vote,
+    agreement,
+    clear_votes,
+    found,
+    labels,
+    said,
+    verdict_name,
+)
 
 _ROUNDING = 1e-9
-_NOBODYS_FAULT: frozenset[str] = frozenset({"provider", "timeout"})
-
+_OF_A_RUBRIC = ("criteria", "reference", "columns")
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
-class Vote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply of the judge: the verdict of each criterion from 0 to 1, or why there is none."""
-
-    verdicts: dict[str, float] = {}
-    reason: str = ""
-    failure: str = ""
-    kind: str = ""
-
-
 class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a language model says of the answer, by a rubric.
+    """What a language model says of the answer, by a rubric or as a `program` of its own.
 
     A judge passes or fails, or grades on a `scale`; `criteria` are judged one by one in the same reply and
     averaged. With several `votes` each is another sample of the judge: the majority decides between pass and
     fail (a tie fails), grades are averaged. A vote without a clear verdict is never a pass; when most votes
     are so, the row stays unscored.
+
+    With `labels` the judge is judged: what it says of an answer that people have labelled is held against them.
     """
 
     rubric: Annotated[
@@ -44,9 +46,16 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         msgspec.Meta(
             description="What makes an answer good, in words.",
             examples=["The reply answers the question and promises nothing that the handbook does not."],
-            min_length=1,
         ),
-    ]
+    ] = ""
+    program: Annotated[
+        str | dict[str, Any] | None,
+        msgspec.Meta(
+            description="A spec or an artifact that judges in the place of a rubric. It is given what its inputs name: "
+            "`answer`, `expected`, the outputs and the row's columns; its output `verdict` counts.",
+            examples=["judge/program.json"],
+        ),
+    ] = None
     criteria: Annotated[
         tuple[str, ...],
         msgspec.Meta(
@@ -81,20 +90,47 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             examples=[["question"]],
         ),
     ] = None
+    labels: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The column with what people said of a known answer (pass or fail, or a grade; a list for "
+            "several people). The judge judges that answer too, and its agreement with them is a figure.",
+            examples=["verdict"],
+        ),
+    ] = None
+    labelled: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The column with the answer that people judged; the expected one where it is not given.",
+            examples=["reply"],
+        ),
+    ] = None
     model: Annotated[
         str, msgspec.Meta(description="Who judges: a name under `models:`.", examples=["judge"])
     ] = "judge"
 
     def __post_init__(self) -> None:
-        if not self.rubric.strip():
-            raise ValueError("`rubric` is empty")
+        if self.program is None and not self.rubric.strip():
+            raise ValueError("a judge needs a `rubric`, or a `program` that judges")
+        if self.program is not None:
+            given = [name for name in ("rubric", *_OF_A_RUBRIC) if getattr(self, name)]
+            if given:
+                raise ValueError(
+                    f"`{given[0]}` means nothing beside `program`, which says itself how it judges"
+                )
         if self.scale is not None and self.scale[0] >= self.scale[1]:
             raise ValueError(f"`scale` goes from the worst to the best grade; {list(self.scale)} does not")
+        if self.labelled is not None and self.labels is None:
+            raise ValueError("`labelled` names the answer that `labels` are about, and there are none")
+        if self.labels is not None and self.reference and self.labelled is None:
+            raise ValueError("with `reference`, `labelled` has to name another answer than the expected one")
 
     @property
     def binary(self) -> bool:
-        """True when the score can only be 0 or 1."""
-        return self.threshold is not None or (self.scale is None and len(self.criteria) <= 1)
+        """True when the score can only be 0 or 1. What a program can say, `AppliedMetric` finds out."""
+        if self.threshold is not None:
+            return True
+        return self.program is None and self.scale is None and len(self.criteria) <= 1
 
     @property
     def reads_gold(self) -> bool:
@@ -102,30 +138,73 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.reference
 
     def calls(self) -> int:
-        """One per vote."""
-        return self.votes
+        """One per vote; with labels as many again, for the answer that people judged."""
+        return self.votes * (2 if self.labels is not None else 1)
+
+    def tally(self) -> JudgeTally:
+        """How far votes agree with each other, and verdicts with labels."""
+        graded = self.threshold is None and (self.scale is not None or len(self.criteria) > 1)
+        return JudgeTally(level="interval" if graded else "nominal")
 
     async def score(self, case: Case, services: Services) -> Score | None:
         """Ask for all votes, one after the other. Raises RowFailed where most of them have no verdict."""
         if self.reference and case.expected is msgspec.UNSET:
             return None
-        signature = judge_signature(self.rubric, self.criteria, self.scale, with_gold=self.reference)
-        inputs = judge_inputs(self._row(case), case.value, self._expected(case), with_gold=self.reference)
+        people = self._people(case)
+        score = await self._judged(case, services)
+        if people is None:
+            return score
+        details = {**score.details, "labelled": await self._labelled(case, people, services)}
+        return Score(score.value, score.feedback, details)
+
+    def _people(self, case: Case) -> tuple[float, ...] | None:
+        """What people said of an answer that the row holds; None where it holds none. Raises ValueError."""
+        if self.labels is None or case.row.get(self.labels) is None or self._known(case) is None:
+            return None
+        given = labels(case.row[self.labels], self.scale, self.labels)
+        if self.threshold is None:
+            return given
+        return tuple(float(one >= self.threshold - _ROUNDING) for one in given)
+
+    def _known(self, case: Case) -> Any:
+        """The answer that people judged."""
+        if self.labelled is not None:
+            return case.row.get(self.labelled)
+        return None if case.expected is msgspec.UNSET else case.expected
+
+    async def _labelled(self, case: Case, people: tuple[float, ...], services: Services) -> dict[str, Any]:
+        """What the judge says of the labelled answer, beside what people said. That it fails fails no row."""
+        try:
+            judged = await self._judged(msgspec.structs.replace(case, value=self._known(case)), services)
+        except RowFailed as error:
+            if error.failure.kind == "budget":
+                raise
+            return {"people": list(people), "failure": error.failure.message}
+        return {"people": list(people), "judge": judged.value}
+
+    async def _judged(self, case: Case, services: Services) -> Score:
         votes = []
         for rollout in range(self.votes):
             try:
-                outputs = await services.predict(signature, inputs, model=self.model, rollout=rollout)
+                vote = self._vote(await self._asked(case, services, rollout))
             except RowFailed as error:
                 if error.failure.kind == "budget":
                     raise
-                votes.append(Vote(failure=error.failure.message, kind=error.failure.kind))
-            else:
-                votes.append(self._vote(outputs))
+                vote = Vote(failure=error.failure.message, kind=error.failure.kind)
+            votes.append(vote)
         return self._counted(votes)
+
+    async def _asked(self, case: Case, services: Services, rollout: int) -> dict[str, Any]:
+        if self.program is not None:
+            return await services.judge(_given(case), rollout=rollout)
+        signature = judge_signature(self.rubric, self.criteria, self.scale, with_gold=self.reference)
+        inputs = judge_inputs(self._row(case), case.value, self._expected(case), with_gold=self.reference)
+        return await services.predict(signature, inputs, model=self.model, rollout=rollout)
 
     def _row(self, case: Case) -> dict[str, Any]:
         columns = case.row if self.columns is None else self.columns
-        return {column: case.row.get(column) for column in columns}
+        hidden = (self.labels, self.labelled)
+        return {column: case.row.get(column) for column in columns if column not in hidden}
 
     def _expected(self, case: Case) -> Any:
         if not self.reference:
@@ -135,32 +214,27 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def _vote(self, outputs: Mapping[str, Any]) -> Vote:
         verdicts: dict[str, float] = {}
-        for name in verdict_names(self.criteria):
-            verdict = self._verdict(outputs.get(name))
+        for name in self._verdict_names(outputs):
+            value = outputs.get(name)
+            verdict = said(value, self.scale) if self.program is None else found(value, self.scale)
             if verdict is None:
-                return Vote(failure=f"`{name}` is {outputs.get(name)!r}, which is no verdict", kind="metric")
+                return Vote(failure=f"`{name}` is {value!r}, which is no verdict", kind="metric")
             verdicts[name] = verdict
-        reason = outputs.get("reason")
+        reason = next((outputs[name] for name in REASONS if outputs.get(name)), "")
         return Vote(verdicts=verdicts, reason=reason if isinstance(reason, str) else "")
 
-    def _verdict(self, value: Any) -> float | None:
-        """The verdict from 0 to 1; None for anything but a clear one."""
-        if self.scale is None:
-            return {"pass": 1.0, "fail": 0.0}.get(value) if isinstance(value, str) else None
-        low, high = self.scale
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            return None
-        return (value - low) / (high - low) if value == int(value) else None
+    def _verdict_names(self, outputs: Mapping[str, Any]) -> list[str]:
+        if self.program is None:
+            return list(verdict_names(self.criteria))
+        return [verdict_name(outputs) or "verdict"]
 
     def _counted(self, votes: list[Vote]) -> Score:
-        valid = [vote for vote in votes if not vote.failure]
-        if 2 * len(valid) < len(votes) or not valid:
-            raise _no_verdict(votes)
+        valid = clear_votes(votes)
         verdicts = {
             name: self._together([vote.verdicts[name] for vote in valid]) for name in valid[0].verdicts
         }
         value = sum(verdicts.values()) / len(verdicts)
-        details = {"votes": [msgspec.to_builtins(vote) for vote in votes], "agreement": _agreement(valid)}
+        details = {"votes": [msgspec.to_builtins(vote) for vote in votes], "agreement": agreement(valid)}
         if self.threshold is not None:
             details["score"] = value
             value = float(value >= self.threshold - _ROUNDING)
@@ -168,7 +242,8 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def _together(self, verdicts: list[float]) -> float:
         mean = sum(verdicts) / len(verdicts)
-        return mean if self.scale is not None else float(mean > 0.5)
+        graded = self.scale is not None or any(verdict not in (0.0, 1.0) for verdict in verdicts)
+        return mean if graded else float(mean > 0.5)
 
     def _feedback(self, verdicts: Mapping[str, float], votes: list[Vote]) -> str:
         """What failed or fell short, and the reason of the vote that is nearest to the outcome."""
@@ -176,33 +251,24 @@ class LlmJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         nearest = min(
             votes, key=lambda vote: sum(abs(vote.verdicts[name] - verdicts[name]) for name in verdicts)
         )
-        said = [
+        told = [
             f"{self._said(verdict)}{f' on “{about[name]}”' if self.criteria else ''}"
             for name, verdict in verdicts.items()
         ]
         reason = shorten(" ".join(nearest.reason.split()), 600) or "no reason given"
-        return f"the judge said {', '.join(said)}: {reason}"
+        return f"the judge said {', '.join(told)}: {reason}"
 
     def _said(self, verdict: float) -> str:
-        if self.scale is None:
-            return "pass" if verdict else "fail"
-        low, high = self.scale
-        return f"{low + verdict * (high - low):.3g} of {high}"
+        if self.scale is not None:
+            low, high = self.scale
+            return f"{low + verdict * (high - low):.3g} of {high}"
+        return {1.0: "pass", 0.0: "fail"}.get(verdict, f"{verdict:.3g}")
 
 
-def _agreement(votes: list[Vote]) -> float:
-    """The share of votes that say the same as the most frequent one."""
-    counts = Counter(tuple(vote.verdicts.values()) for vote in votes)
-    return counts.most_common(1)[0][1] / len(votes)
-
-
-def _no_verdict(votes: list[Vote]) -> RowFailed:
-    """Why there is no score. It is the provider's failure only where each failing vote failed so."""
-    failed = [vote for vote in votes if vote.failure]
-    kinds = {vote.kind for vote in failed}
-    kind: FailureKind = "metric"
-    if len(kinds) == 1 and kinds <= _NOBODYS_FAULT:
-        kind = "timeout" if "timeout" in kinds else "provider"
-    return RowFailed(
-        kind, f"{len(failed)} of {len(votes)} votes of the judge have no verdict: {failed[0].failure}"
-    )
+def _given(case: Case) -> dict[str, Any]:
+    """All that a judging program may ask for by the names of its inputs: what is judged goes before the row."""
+    known = {**case.row, **case.outputs}
+    if case.field is not None:
+        known[case.field] = case.value
+    expected = {} if case.expected is msgspec.UNSET else {"expected": case.expected}
+    return {**known, "answer": case.value, **expected}

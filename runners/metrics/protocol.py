@@ -13,8 +13,9 @@ from promptc.spec.fields import Signature
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What a metric looks at: one prediction beside its gold.
 
-    `value` is the metric's field of the prediction and `expected` the gold for it (UNSET where the row has none, or
-    the metric reads none). `row` is the data row, `outputs` the whole prediction, `trace` the steps on the way.
+    `value` is the metric's `field` of the prediction (None: all of it) and `expected` the gold for it (UNSET where the
+    row has none, or the metric reads none). `row` is the data row, `outputs` the whole prediction, `trace` the steps on
+    the way.
     """
 
     value: Any
@@ -22,6 +23,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     row: Mapping[str, Any] = {}
     outputs: Mapping[str, Any] = {}
     trace: tuple[Any, ...] = ()
+    field: str | None = None
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -39,6 +41,10 @@ class Services(Protocol):
         self, signature: Signature, inputs: Mapping[str, Any], *, model: str = "judge", rollout: int = 0
     ) -> dict[str, Any]:
         """Ask a model (a name under `models:`) in the default format; raises RowFailed."""
+        ...
+
+    async def judge(self, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
+        """Run the program that the metric names, on those of the inputs that it asks for; raises RowFailed."""
         ...
 
     async def hook(self, reference: str, payload: Any) -> Any:

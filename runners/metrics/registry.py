@@ -25,10 +25,15 @@ METRICS: dict[str, str] = {
     "bleu": "promptc.runners.metrics.bleu:Bleu",
     "chrf": "promptc.runners.metrics.chrf:Chrf",
     "llm_judge": "promptc.runners.metrics.llm_judge:LlmJudge",
+    "pairwise_judge": "promptc.runners.metrics.pairwise_judge:PairwiseJudge",
+    "calibration": "promptc.runners.metrics.calibration:Calibration",
     "python": "promptc.runners.metrics.python:Python",
     "all": "promptc.runners.metrics.composite:AllOf",
     "any": "promptc.runners.metrics.composite:AnyOf",
 }
+
+ASKING = ("llm_judge", "pairwise_judge")
+"""Metrics that ask a model."""
 
 ENTRY_POINTS = "promptc.metrics"
 """The entry-point group in which other packages offer metrics; one is loaded only when a spec names it."""

@@ -1,0 +1,27 @@
+"""Rows parted by what a column holds: slices, and clusters whose rows are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
+
+from promptc.runners.rows import Example
+
+Row = TypeVar("Row")
+
+
+def by_value(rows: Sequence[tuple[Row, Example]], column: str) -> dict[str, list[tuple[Row, Example]]]:
+    """The rows parted by a column's values, in the order of the values; `(none)` where there is none."""
+    groups: dict[str, list[tuple[Row, Example]]] = {}
+    for record, example in rows:
+        value = example.row.get(column)
+        groups.setdefault("(none)" if value is None else str(value), []).append((record, example))
+    return dict(sorted(groups.items()))
+
+
+def clusters_of(examples: Iterable[Example], column: str | None) -> list[Hashable] | None:
+    """The cluster of each row, None for a row that stands alone; None where all rows are independent."""
+    if column is None:
+        return None
+    values = (example.row.get(column) for example in examples)
+    return [None if value is None else str(value) for value in values]
