@@ -6,8 +6,9 @@ the budget in program order, evaluates them as one phase, and keeps the records.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -48,8 +49,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Search:
     """What an optimizer works on.
 
-    `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial.
-    `tuned` is the start with choices made under `tune:`, where these were better in a race.
+    `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial,
+    `announce` of what is tried between trials. `tuned` is the start with choices made under `tune:`, where these were
+    better in a race.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Search:
         seed: int,
         judge: Judge,
         report: Callable[[Trial, Trial], None] | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
         self.program = program
         self.evaluator = evaluator
@@ -77,6 +80,12 @@ class Search:
         self.tuned: Candidate | None = None
         self._seed = seed
         self._report = report
+        self._announce = announce
+
+    def now(self, what: str) -> None:
+        """Say what is tried now, to whoever watches."""
+        if self._announce is not None:
+            self._announce(what)
 
     def rng(self, *purpose: object) -> random.Random:
         """A random generator for one purpose: equal for equal seed and purpose, whatever was drawn elsewhere."""
@@ -164,6 +173,17 @@ class Search:
         arm = Arm(compiled=self.program.compile(self.start), role=role)
         per_row = self.evaluator.row_estimate(arm, self.train)
         return self.evaluator.effects.ledger.largest(per_row, wanted)
+
+    @contextlib.contextmanager
+    def keeping(self, rows: int) -> Iterator[None]:
+        """Keep the price of so many program runs on dev back, while something else is paid for."""
+        ledger = self.evaluator.effects.ledger
+        per_row = self.evaluator.row_estimate(Arm(compiled=self.program.compile(self.start)), self.dev)
+        ledger.reserve("runs to come", scaled(per_row, rows))
+        try:
+            yield
+        finally:
+            ledger.release("runs to come")
 
     def choose_on(self, rows: int) -> None:
         """Choose on the first rows of dev alone, where the budget does not hold passes over all of it.
