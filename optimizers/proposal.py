@@ -55,15 +55,26 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str
 
 
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a proposer is told about the task: under which name, what it is, and the text itself."""
+
+    name: str
+    description: str
+    text: str
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request for an instruction: for which predictor, from what, and which sample of the model's replies.
 
-    With `rules` the reply is taken as so many rules at most, which are added to the current instruction.
+    With `rules` the reply is taken as so many rules at most, which are added to the current instruction. `grounds`
+    were made from the rows in `seen`: those are not shown, and a proposal may not copy them either.
     """
 
     predictor: str
     current: str
     examples: tuple[Shown, ...]
+    grounds: tuple[Ground, ...] = ()
+    seen: tuple[Shown, ...] = ()
     history: tuple[tuple[str, float], ...] = ()
     tip: str = ""
     rollout: int = 0
@@ -102,6 +113,7 @@ def proposal_signature(ask: Ask) -> Signature:
     inputs = [
         Field(name="task", description="What the model is given and what it has to answer"),
         Field(name="current_instruction", description="The instruction in use"),
+        *(Field(name=ground.name, description=ground.description) for ground in ask.grounds),
         Field(name="marker", description="The code in the first and last line of the examples"),
         Field(name="examples", description="What the model did with the instruction in use"),
     ]
@@ -120,19 +132,26 @@ def proposal_signature(ask: Ask) -> Signature:
 
 def proposal_inputs(ask: Ask, predictor: Predictor, keep: Sequence[str]) -> dict[str, Any]:
     """The values of the signature's inputs."""
-    examples = "\n\n".join(_example_text(number, one) for number, one in enumerate(ask.examples, start=1))
-    marker = marker_for([examples, ask.current])
+    marker, examples = fenced(ask.examples, [ask.current, *(ground.text for ground in ask.grounds)])
     values: dict[str, Any] = {
-        "task": _task_text(predictor.signature, keep),
+        "task": task_text(predictor.signature, keep),
         "current_instruction": ask.current or "(none yet)",
+        **{ground.name: ground.text for ground in ask.grounds},
         "marker": marker,
-        "examples": f"begin {marker}\n{examples}\nend {marker}",
+        "examples": examples,
     }
     if ask.history:
         values["tried"] = "\n\n".join(f"score {score:.3f}:\n{text}" for text, score in ask.history)
     if ask.tip:
         values["tip"] = ask.tip
     return values
+
+
+def fenced(rows: Sequence[Shown], beside: Sequence[str] = ()) -> tuple[str, str]:
+    """A marker that neither the rows nor the texts beside them hold, and the rows as data between lines with it."""
+    text = "\n\n".join(_example_text(number, one) for number, one in enumerate(rows, start=1))
+    marker = marker_for([text, *beside])
+    return marker, f"begin {marker}\n{text}\nend {marker}"
 
 
 def proposed_text(ask: Ask, reply: str) -> str:
@@ -193,7 +212,8 @@ def _names_answer(text: str, expected: Mapping[str, Any]) -> bool:
     return any(str(value).casefold() in text.casefold() for value in expected.values() if str(value).strip())
 
 
-def _task_text(signature: Signature, keep: Sequence[str]) -> str:
+def task_text(signature: Signature, keep: Sequence[str] = ()) -> str:
+    """What a predictor is given and what it has to answer, field by field."""
     from promptc.runners.formats.fields_text import field_lines
 
     parts = ["Given:", *field_lines(signature.inputs), "To answer:", *field_lines(signature.outputs)]
