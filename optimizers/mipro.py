@@ -131,18 +131,20 @@ class Mipro(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def plan(self, program: Program, sizes: Sizes) -> Plan:
         """The start on dev, the teacher on train at most, requests to the proposer, minibatches and passes over dev."""
         require_optuna(program.spec)
-        dev = self.chosen_on(sizes.dev)
+        repeat = program.spec.run.repeat
+        rows = self.chosen_on(sizes.dev // repeat)
+        dev = rows * repeat
         drawn = self.trials(program)
-        size = self.batch(dev)
-        passes = drawn if size == dev else -(-drawn // self.full_pass_every)
-        first = 2 * dev + (size if size < dev else 0)
+        size = self.batch(rows)
+        passes = drawn if size == rows else -(-drawn // self.full_pass_every)
+        sampled = size if size < rows else 0
         return Plan(
             runs={
-                "task": (2 * dev if drawn else dev, dev + (drawn * size if size < dev else 0) + passes * dev),
+                "task": (2 * dev if drawn else dev, dev + drawn * sampled + passes * dev),
                 "teacher": (0, sizes.train * self.max_rounds if self.bootstraps(program) else 0),
                 "proposer": (0, self._proposer_calls(program, sizes.train)),
             },
-            first_trial=first,
+            first_trial=2 * dev + sampled,
             trials=passes,
             notes=self._plan_notes(program, sizes),
         )
@@ -220,8 +222,9 @@ class Mipro(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         notes = []
         if not self.trials(program):
             notes.append("freeze: leaves nothing that mipro could change")
-        if self.chosen_on(sizes.dev) < sizes.dev:
-            notes.append(f"{self.auto} chooses on the first {self.chosen_on(sizes.dev)} rows of dev")
+        dev = sizes.dev // program.spec.run.repeat
+        if self.chosen_on(dev) < dev:
+            notes.append(f"{self.auto} chooses on the first {self.chosen_on(dev)} rows of dev")
         return tuple(notes)
 
 

@@ -215,11 +215,17 @@ _UNBOUNDED = Amount(float("inf"), float("inf"), float("inf"))
 def _digest(asks: Sequence[Ask]) -> str:
     whole = hashlib.blake2b(digest_size=8)
     for ask in asks:
-        whole.update(
-            repr(
-                (ask.predictor, ask.current, ask.tip, ask.rollout, ask.history, ask.rules, ask.grounds)
-            ).encode()
+        told = (
+            ask.predictor,
+            ask.current,
+            ask.tip,
+            ask.rollout,
+            ask.history,
+            ask.rules,
+            ask.advice,
+            ask.grounds,
         )
+        whole.update(repr(told).encode())
         for one in ask.examples:
             whole.update(f"{one.row.id}\t{one.feedback}\n".encode())
     return whole.hexdigest()

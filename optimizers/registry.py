@@ -10,4 +10,5 @@ OPTIMIZERS: dict[str, str] = {
     "gepa": "promptc.optimizers.gepa:Gepa",
     "infer_rules": "promptc.optimizers.infer_rules:InferRules",
     "mipro": "promptc.optimizers.mipro:Mipro",
+    "simba": "promptc.optimizers.simba:Simba",
 }

@@ -49,6 +49,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     row: str
     hint: str
     demos: tuple[str, ...]
+    rollout: int = 0
 
     @property
     def letter(self) -> str:
@@ -231,6 +232,7 @@ class World:
             demos=tuple(
                 dict(SECTION.findall(m.content))["text"] for m in request.messages[1:-1] if m.role == "user"
             ),
+            rollout=request.rollout,
         )
         self.seen.append(seen)
         said = self._task(seen)

@@ -442,7 +442,7 @@ def test_seeds_are_honoured_and_0_is_one_of_them():
     assert len(asked) == 3
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 160), workers=st.sampled_from(WORKERS)
 )
