@@ -65,6 +65,7 @@ class Trials:
         self._drawn = 0
         self._passes = 0
         self._looked_at = 0
+        self._trials_before = len(search.trials)
         if self._variables:
             self._surrogate = Bayesian(self._variables, search.rng("surrogate").randrange(2**31))
             self._surrogate.add(dict.fromkeys(self._variables, 0), start.score or 0.0)
@@ -139,7 +140,7 @@ class Trials:
         scores = {trial.candidate.digest(): trial.score for trial in self._search.trials}
         for draw, candidate, _ in named:
             self._surrogate.tell(draw, scores.get(candidate.digest()))
-        self._passes = len(self._search.trials) - 1
+        self._passes = len(self._search.trials) - self._trials_before
 
     async def _score_minibatches(self, named: Sequence[tuple[Draw, Candidate, str]], first: int) -> None:
         pairs = [(one, self._minibatch(number)) for number, (_, one, _) in enumerate(named, start=first)]
