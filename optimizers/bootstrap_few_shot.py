@@ -15,6 +15,7 @@ from promptc.optimizers.bootstrapping import Teacher, Wanted, demos_of
 from promptc.optimizers.demos import with_demos
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
+from promptc.optimizers.stopping import StopAtScore, Stopping
 from promptc.runners.program import Program
 
 MaxBootstrapped = Annotated[
@@ -62,6 +63,7 @@ class BootstrapFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     max_labeled_demos: MaxLabeled = 16
     max_rounds: MaxRounds = 1
     threshold: Threshold = None
+    stop_at_score: StopAtScore = None
     wave: Wave = 8
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
@@ -77,6 +79,8 @@ class BootstrapFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     async def optimize(self, search: Search) -> None:
         """Collect passes in the order of the training rows, then try the one candidate."""
         await search.begin()
+        if Stopping(search, self.stop_at_score).met():
+            return
         teacher = Teacher(
             search,
             max_labeled_demos=self.max_labeled_demos,

@@ -18,12 +18,10 @@ from promptc.optimizers.demos import with_demos
 from promptc.optimizers.labeled_few_shot import labeled_candidate
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
+from promptc.optimizers.stopping import NoImprovement, StopAtScore, Stopping
 from promptc.runners.candidate import Candidate
 from promptc.runners.program import Program
 from promptc.runners.rows import Example
-
-TRIALS_AT_ONCE = 8
-"""Candidates evaluated as one phase where `stop_at_score` may end the search between phases."""
 
 
 class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,12 +39,8 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     max_labeled_demos: MaxLabeled = 16
     max_rounds: MaxRounds = 1
     threshold: Threshold = None
-    stop_at_score: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
-        msgspec.Meta(
-            description="End the search when a candidate reaches this score on dev.", examples=[0.95]
-        ),
-    ] = None
+    stop_at_score: StopAtScore = None
+    no_improvement: NoImprovement = None
     wave: Wave = 8
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
@@ -62,8 +56,9 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     async def optimize(self, search: Search) -> None:
         """Start, labelled demos, plain bootstrap, then the random sets."""
         await search.begin()
-        await search.try_all([(labeled_candidate(search, self.max_labeled_demos), "labelled demos")])
-        if self._enough(search):
+        stopping = Stopping(search, self.stop_at_score, self.no_improvement)
+        await stopping.try_all([(labeled_candidate(search, self.max_labeled_demos), "labelled demos")])
+        if stopping.met():
             return
         teacher = Teacher(
             search,
@@ -82,11 +77,7 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
             demos = demos_of(search, passes, self.max_labeled_demos, number)
             origin = "plain bootstrap" if number < 0 else f"random set {number + 1}"
             proposals.append((with_demos(search.program, search.start, demos), origin))
-        at_once = len(proposals) if self.stop_at_score is None else TRIALS_AT_ONCE
-        for first in range(0, len(proposals), at_once):
-            await search.try_all(proposals[first : first + at_once])
-            if self._enough(search):
-                return
+        await stopping.try_all(proposals)
 
     def _random_set(self, search: Search, number: int) -> Wanted:
         rng = search.rng("random set", number)
@@ -94,10 +85,3 @@ class BootstrapRandomSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_un
         rng.shuffle(order)
         quota = rng.randint(1, self.max_bootstrapped_demos) if self.max_bootstrapped_demos else 0
         return Wanted(tuple(order), quota)
-
-    def _enough(self, search: Search) -> bool:
-        best = search.best().score
-        if self.stop_at_score is not None and best is not None and best >= self.stop_at_score:
-            search.stop_reason = "score"
-            return True
-        return False

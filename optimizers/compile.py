@@ -80,6 +80,7 @@ def _search(session: Session, trials: LineLog, candidates: LineLog) -> Search:
         seed=session.spec.run.seed,
         judge=session.judge,
         report=report,
+        announce=lambda what: session.progress.phase(what, None),
     )
 
 

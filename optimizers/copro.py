@@ -70,6 +70,8 @@ class Copro(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if not start.valid or not names:
             return
         stopping = Stopping(search, self.stop_at_score, self.no_improvement)
+        if stopping.met():
+            return
         ascent = _Ascent(self, search)
         for round_ in range(self.depth):
             await ascent.propose(names, round_)

@@ -50,13 +50,17 @@ def sample_examples(rng: random.Random, examples: Sequence[Example], count: int)
     return rng.sample(list(examples), min(count, len(examples)))
 
 
+def open_to_demos(program: Program) -> tuple[str, ...]:
+    """The predictors whose demos a search may change: neither frozen, nor wanted without any by the spec."""
+    closed = {step.name for step in program.steps if "demos" in step.freeze or step.demos == "none"}
+    return tuple(name for name, predictor in program.predictors.items() if predictor.step not in closed)
+
+
 def with_demos(program: Program, start: Candidate, demos: Mapping[str, tuple[Demo, ...]]) -> Candidate:
     """The start with other demos. A predictor whose demos are frozen, or that the spec wants without, keeps its own."""
-    steps = {step.name: step for step in program.steps}
     candidate = start
-    for name, predictor in program.predictors.items():
-        step = steps[predictor.step]
-        if name not in demos or "demos" in step.freeze or step.demos == "none":
+    for name in open_to_demos(program):
+        if name not in demos:
             continue
         texts = start.predictors[name]
         candidate = candidate.with_predictor(

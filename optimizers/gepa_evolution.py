@@ -13,7 +13,8 @@ import msgspec
 
 from promptc.optimizers.demos import gold_columns
 from promptc.optimizers.gepa_merge import propose_merge, telling_rows
-from promptc.optimizers.gepa_selection import Minibatches, Pool, select_parent
+from promptc.optimizers.gepa_selection import Pool, select_parent
+from promptc.optimizers.minibatches import Minibatches
 from promptc.optimizers.proposal import Ask, Proposal, shown
 from promptc.optimizers.proposing import Proposer, open_predictors, sample_of
 from promptc.optimizers.search import Search, Trial

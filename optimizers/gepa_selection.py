@@ -1,15 +1,13 @@
-"""What `gepa` chooses from: its pool of candidates, the parent of the next mutation, and the rows to reflect on."""
+"""What `gepa` chooses from: its pool of candidates, and the parent of the next mutation."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 from promptc.optimizers.front import Pareto, pareto, row_fronts, scores_of
-from promptc.optimizers.search import Search, Trial
-from promptc.runners.rows import Example
+from promptc.optimizers.search import Trial
 
 SelectorName = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]
 
@@ -81,30 +79,3 @@ def select_parent(
         return rng.randrange(len(best_first)) if rng.random() < epsilon else best_first[0]
     front = pool.pareto(best_first[:top_k] if selector == "top_k_pareto" else None)
     return rng.choices(front.places, front.wins)[0] if front.places else best_first[0]
-
-
-class Minibatches:
-    """Small batches of the training rows: shuffled anew in each epoch, the last one filled up with the least used."""
-
-    def __init__(self, search: Search, size: int) -> None:
-        self._search = search
-        self.size = min(size, len(search.train))
-        self.per_epoch = -(-len(search.train) // self.size)
-        self._used: Counter[int] = Counter()
-        self._epoch: list[int] = []
-        self._number = 0
-
-    def take(self) -> tuple[Example, ...]:
-        """The next batch, without a row twice."""
-        epoch, batch = divmod(self._number, self.per_epoch)
-        if batch == 0:
-            self._epoch = list(range(len(self._search.train)))
-            self._search.rng("minibatches", epoch).shuffle(self._epoch)
-        self._number += 1
-        chosen = self._epoch[batch * self.size : (batch + 1) * self.size]
-        spare = sorted(
-            (place for place in self._epoch if place not in chosen), key=lambda place: self._used[place]
-        )
-        chosen += spare[: self.size - len(chosen)]
-        self._used.update(chosen)
-        return tuple(self._search.train[place] for place in chosen)

@@ -32,8 +32,6 @@ SHOWN_CHARACTERS = 60_000
 """Characters of training rows that one request shows: what nearly every model's context holds."""
 MOST_HALVINGS = 8
 """How often the rows are halved for a model whose context is smaller than that."""
-TRIALS_AT_ONCE = 8
-"""Candidates evaluated as one phase where a stop rule may end the search between phases."""
 
 
 class InferRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,19 +73,17 @@ class InferRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if not start.valid:
             return
         stopping = Stopping(search, self.stop_at_score, self.no_improvement)
+        if stopping.met():
+            return
         base, passes = await self._bootstrapped(search)
-        await search.try_all([(base, "bootstrapped demos")])
+        await stopping.try_all([(base, "bootstrapped demos")])
         names = open_predictors(search.program)
-        if stopping.met(rounds=1) or not names:
+        if stopping.met() or not names:
             return
         induction = _Induction(self, search, base, passes)
         sets = await induction.candidates(names)
         search.notes += induction.notes
-        at_once = TRIALS_AT_ONCE if (self.stop_at_score, self.no_improvement) != (None, None) else len(sets)
-        for first in range(0, len(sets), max(1, at_once)):
-            trials = await search.try_all(sets[first : first + at_once])
-            if stopping.met(rounds=len(trials)):
-                return
+        await stopping.try_all(sets)
 
     async def _bootstrapped(self, search: Search) -> tuple[Candidate, list[RowRecord]]:
         teacher = Teacher(

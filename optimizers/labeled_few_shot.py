@@ -9,6 +9,7 @@ import msgspec
 from promptc.optimizers.demos import labeled_demos, sample_examples, with_demos
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
+from promptc.optimizers.stopping import StopAtScore, Stopping
 from promptc.runners.candidate import Candidate
 from promptc.runners.program import Program
 
@@ -30,6 +31,7 @@ class LabeledFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             examples=[True],
         ),
     ] = True
+    stop_at_score: StopAtScore = None
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
         """Two passes over dev: the start and the candidate."""
@@ -38,9 +40,8 @@ class LabeledFewShot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     async def optimize(self, search: Search) -> None:
         """Try the one candidate."""
         await search.begin()
-        await search.try_all(
-            [(labeled_candidate(search, self.k, sample=self.sample), f"{self.k} labelled demos")]
-        )
+        candidate = labeled_candidate(search, self.k, sample=self.sample)
+        await Stopping(search, self.stop_at_score).try_all([(candidate, f"{self.k} labelled demos")])
 
 
 def labeled_candidate(search: Search, k: int, *, sample: bool = True) -> Candidate:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from promptc.optimizers.proposal import (
     Ask,
     Proposal,
-    Shown,
     problem_of,
     proposal_inputs,
     proposal_signature,
@@ -22,9 +22,10 @@ from promptc.runners.candidate import Candidate
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.chat import Chat
 from promptc.runners.ledger import Amount
-from promptc.runners.phase import Job, Lane
+from promptc.runners.phase import Job, Lane, Phase
 from promptc.runners.program import EXPECTED_REPLY_TOKENS, Program
 from promptc.spec.errors import Untrusted
+from promptc.spec.fields import Signature
 
 MOST_FAILURES = 10
 """Failed proposals in a row after which the search stops: the proposer does not do what it is asked."""
@@ -47,8 +48,18 @@ def sample_of(search: Search, *purpose: object) -> int:
     return search.rng("proposal", *purpose).randrange(1, 2**31)
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a text that is no instruction: what is asked, of what, and which sample of the model's replies."""
+
+    signature: Signature
+    inputs: dict[str, Any]
+    rollout: int = 0
+
+
 class Proposer:
-    """Asks for instructions. `rejected` counts broken contracts by reason, `failed` replies that never came."""
+    """Asks for instructions. `rejected` counts broken contracts by reason, `failed` replies that never came,
+    `unanswered` questions without a text.
+    """
 
     def __init__(self, search: Search, *, max_characters: int = LONGEST_INSTRUCTION) -> None:
         self._search = search
@@ -57,6 +68,7 @@ class Proposer:
         self._in_a_row = 0
         self.rejected: dict[str, int] = {}
         self.failed = 0
+        self.unanswered = 0
         self.asked = 0
 
     def affordable(self, wanted: int) -> int:
@@ -76,18 +88,24 @@ class Proposer:
         asks = asks[: self.affordable(len(asks))]
         if not asks or not self._search.may_go_on("proposals"):
             return []
-        effects = self._search.evaluator.effects
-        worst = Amount(1 + self._search.program.spec.run.format_retries) * len(asks)
-        phase = effects.phase(
-            _digest(asks), {PROPOSER: worst if not effects.ledger.counts_tokens else _UNBOUNDED}
-        )
         results: list[Proposal | None] = [None] * len(asks)
-        await phase.run([self._job(ask) for ask in asks], results.__setitem__)
+        await self._phase(_digest(asks), len(asks)).run([self._job(ask) for ask in asks], results.__setitem__)
         found = [result for result in results if result is not None]
         self.asked += len(found)
         for proposal in found:
             self._count(proposal)
         return found
+
+    async def texts(self, questions: Sequence[Question]) -> list[str]:
+        """What the proposer says to each question: its one output; "" where the budget ended or no reply came."""
+        said = [""] * len(questions)
+        asked = questions[: self.affordable(len(questions))]
+        if asked and self._search.may_go_on("questions"):
+            digest = hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
+            jobs = [self._answer(question) for question in asked]
+            await self._phase(digest, len(asked)).run(jobs, said.__setitem__)
+            self.unanswered += said[: len(asked)].count("")
+        return said
 
     def summary(self) -> str:
         """How many proposals were asked for, and what became of them, in words."""
@@ -96,7 +114,9 @@ class Proposer:
         if rejected:
             most = sorted(self.rejected, key=lambda reason: (-self.rejected[reason], reason))[:REASONS_SHOWN]
             text += f", {rejected} rejected ({'; '.join(most)})"
-        return text + (f", {self.failed} never came" if self.failed else "")
+        if self.failed:
+            text += f", {self.failed} never came"
+        return text + (f", {self.unanswered} questions about the task unanswered" if self.unanswered else "")
 
     def candidate(self, base: Candidate, proposal: Proposal) -> Candidate:
         """The base with the proposed instruction."""
@@ -112,20 +132,11 @@ class Proposer:
         predictor = self._search.program.predictors[ask.predictor]
         keep = self.keep(predictor)
         signature = proposal_signature(ask)
-        speaker = plain_speaker(PROPOSER, signature, self._format, PROPOSER)
         inputs = proposal_inputs(ask, predictor, keep)
 
         async def job(lane: Lane) -> Proposal:
-            asked = Asked(
-                lane=lane,
-                speaker=speaker,
-                model=PROPOSER,
-                role=PROPOSER,
-                rollout=ask.rollout,
-                format_retries=self._search.program.spec.run.format_retries,
-            )
             try:
-                outputs = (await asked.said(inputs)).values
+                outputs = (await self._asked(lane, signature, ask.rollout).said(inputs)).values
             except RowFailed as error:
                 return Proposal(
                     ask=ask,
@@ -134,11 +145,43 @@ class Proposer:
                     too_long=error.failure.kind == "context",
                 )
             text = proposed_text(ask, str(outputs["instruction"]))
-            rows: Sequence[Shown] = ask.examples
+            rows = (*ask.examples, *ask.seen)
             problem = problem_of(text, ask, keep=keep, rows=rows, max_characters=self._max_characters)
             return Proposal(ask=ask, instruction=text, problem=problem)
 
         return job
+
+    def _answer(self, question: Question) -> Job[str]:
+        [field] = question.signature.outputs
+
+        async def job(lane: Lane) -> str:
+            asked = self._asked(lane, question.signature, question.rollout)
+            try:
+                outputs = (await asked.said(question.inputs)).values
+            except RowFailed:
+                return (
+                    ""  # a text that would have helped is missing; what is asked for next says so by its own
+                )
+            return str(outputs[field.name]).strip()
+
+        return job
+
+    def _phase(self, digest: str, calls: int) -> Phase[Any]:
+        effects = self._search.evaluator.effects
+        worst = Amount(1 + self._search.program.spec.run.format_retries) * calls
+        return effects.phase(digest, {PROPOSER: worst if not effects.ledger.counts_tokens else _UNBOUNDED})
+
+    def _asked(self, lane: Lane, signature: Signature, rollout: int) -> Asked:
+        """One call of the proposer, whatever it is asked."""
+        speaker = plain_speaker(PROPOSER, signature, self._format, PROPOSER)
+        return Asked(
+            lane=lane,
+            speaker=speaker,
+            model=PROPOSER,
+            role=PROPOSER,
+            rollout=rollout,
+            format_retries=self._search.program.spec.run.format_retries,
+        )
 
     def _count(self, proposal: Proposal) -> None:
         if not proposal.problem:
@@ -172,9 +215,17 @@ _UNBOUNDED = Amount(float("inf"), float("inf"), float("inf"))
 def _digest(asks: Sequence[Ask]) -> str:
     whole = hashlib.blake2b(digest_size=8)
     for ask in asks:
-        whole.update(
-            repr((ask.predictor, ask.current, ask.tip, ask.rollout, ask.history, ask.rules)).encode()
+        told = (
+            ask.predictor,
+            ask.current,
+            ask.tip,
+            ask.rollout,
+            ask.history,
+            ask.rules,
+            ask.advice,
+            ask.grounds,
         )
+        whole.update(repr(told).encode())
         for one in ask.examples:
             whole.update(f"{one.row.id}\t{one.feedback}\n".encode())
     return whole.hexdigest()

@@ -9,4 +9,6 @@ OPTIMIZERS: dict[str, str] = {
     "copro": "promptc.optimizers.copro:Copro",
     "gepa": "promptc.optimizers.gepa:Gepa",
     "infer_rules": "promptc.optimizers.infer_rules:InferRules",
+    "mipro": "promptc.optimizers.mipro:Mipro",
+    "simba": "promptc.optimizers.simba:Simba",
 }

@@ -6,8 +6,9 @@ the budget in program order, evaluates them as one phase, and keeps the records.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,7 +18,7 @@ from promptc.runners.asking import Role
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.judging import Judge
-from promptc.runners.ledger import scaled
+from promptc.runners.ledger import Amount, scaled
 from promptc.runners.program import Program
 from promptc.runners.rows import Example
 from promptc.spec.errors import Untrusted
@@ -48,8 +49,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Search:
     """What an optimizer works on.
 
-    `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial.
-    `tuned` is the start with choices made under `tune:`, where these were better in a race.
+    `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial,
+    `announce` of what is tried between trials. `tuned` is the start with choices made under `tune:`, where these were
+    better in a race.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Search:
         seed: int,
         judge: Judge,
         report: Callable[[Trial, Trial], None] | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
         self.program = program
         self.evaluator = evaluator
@@ -77,6 +80,12 @@ class Search:
         self.tuned: Candidate | None = None
         self._seed = seed
         self._report = report
+        self._announce = announce
+
+    def now(self, what: str) -> None:
+        """Say what is tried now, to whoever watches."""
+        if self._announce is not None:
+            self._announce(what)
 
     def rng(self, *purpose: object) -> random.Random:
         """A random generator for one purpose: equal for equal seed and purpose, whatever was drawn elsewhere."""
@@ -137,19 +146,24 @@ class Search:
 
         One pass over dev is kept back, so that what was learned can be tried.
         """
+        return await self.run_samples([(c, rows, role, rollout) for c, rows in candidate_rows])
+
+    async def run_samples(
+        self, samples: Sequence[tuple[Candidate, Sequence[Example], Role, int]]
+    ) -> list[tuple[RowRecord, ...]]:
+        """The same where each candidate runs as a role, and as a sample of its model's replies, of its own."""
         arms = [
             (Arm(compiled=self.program.compile(c), role=role, rollout=rollout, once=True), tuple(rows))
-            for c, rows in candidate_rows
+            for c, rows, role, rollout in samples
             if rows
         ]
         if not arms or not self.may_go_on("rows"):
             return []
-        per_row = self.evaluator.row_estimate(arms[0][0], self.train)
         wanted = sum(len(rows) for _, rows in arms)
         ledger = self.evaluator.effects.ledger
         dev_pass = self.evaluator.row_estimate(Arm(compiled=self.program.compile(self.start)), self.dev)
         ledger.reserve("a trial", scaled(dev_pass, len(self.dev)))
-        room = ledger.largest(per_row, wanted)
+        room = ledger.largest(self._mean_estimate(arms), wanted)
         ledger.release("a trial")
         self.short_of_budget = self.short_of_budget or room < wanted
         pairs = []
@@ -164,6 +178,17 @@ class Search:
         arm = Arm(compiled=self.program.compile(self.start), role=role)
         per_row = self.evaluator.row_estimate(arm, self.train)
         return self.evaluator.effects.ledger.largest(per_row, wanted)
+
+    @contextlib.contextmanager
+    def keeping(self, rows: int) -> Iterator[None]:
+        """Keep the price of so many program runs on dev back, while something else is paid for."""
+        ledger = self.evaluator.effects.ledger
+        per_row = self.evaluator.row_estimate(Arm(compiled=self.program.compile(self.start)), self.dev)
+        ledger.reserve("runs to come", scaled(per_row, rows))
+        try:
+            yield
+        finally:
+            ledger.release("runs to come")
 
     def choose_on(self, rows: int) -> None:
         """Choose on the first rows of dev alone, where the budget does not hold passes over all of it.
@@ -215,6 +240,14 @@ class Search:
             places.append(mine)
         results = await self.evaluator.evaluate_pairs(pairs)
         return [tuple(results[group][place] for group, place in mine) for mine in places]
+
+    def _mean_estimate(self, arms: Sequence[tuple[Arm, Sequence[Example]]]) -> dict[str, Amount]:
+        """What one row of the arms is expected to cost, over all of them."""
+        whole: dict[str, Amount] = {}
+        for arm, rows in arms:
+            for role, amount in self.evaluator.row_estimate(arm, self.train).items():
+                whole[role] = whole.get(role, Amount()) + amount * len(rows)
+        return scaled(whole, 1 / sum(len(rows) for _, rows in arms))
 
     def _admitted(self, arms: Sequence[Arm]) -> int:
         """How many of the candidates the budget holds, whole."""

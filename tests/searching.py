@@ -49,6 +49,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     row: str
     hint: str
     demos: tuple[str, ...]
+    rollout: int = 0
 
     @property
     def letter(self) -> str:
@@ -70,6 +71,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     tried: str
     rollout: int
     whole: str
+    sections: dict[str, str]
 
     @property
     def rows(self) -> list[str]:
@@ -87,6 +89,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 Task = Callable[[Seen], str | CallFailed]
 Propose = Callable[[Wish], str | CallFailed]
+Describe = Callable[[str, Mapping[str, str]], str]
+"""What the proposer says to a question that asks for no instruction: by the output's name and the inputs."""
 
 
 class TwoSteps(msgspec.Struct, frozen=True):
@@ -136,10 +140,13 @@ class World:
         workers: int = 64,
         die_after: int | None = None,
         path: Path | None = None,
+        describe: Describe = lambda output, sections: f"Some {output}.",
         **keys: Any,
     ) -> None:
         self.seen: list[Seen] = []
         self.wishes: list[Wish] = []
+        self.questions: list[tuple[str, dict[str, str]]] = []
+        self._describe = describe
         self._task, self._propose = task, propose
         spec = the_spec(**keys)
         program = two_steps(build_program(spec)) if two else build_program(spec)
@@ -199,6 +206,10 @@ class World:
     def _answer(self, request: Request) -> Completion | CallFailed:
         system, *_, last = (message.content for message in request.messages)
         sections = dict(SECTION.findall(last))
+        if request.model == "proposer" and "current_instruction" not in sections:
+            [output] = re.findall(r"fields are:\n1\. `(\w+)`", system.split("The output")[1])
+            self.questions.append((output, sections))
+            return text(answer(**{output: self._describe(output, sections)}))
         if request.model == "proposer":
             wish = Wish(
                 predictor=_predictor_of(sections["task"].split("To answer:")),
@@ -207,6 +218,7 @@ class World:
                 tried=sections.get("tried", ""),
                 rollout=request.rollout,
                 whole=system,
+                sections=sections,
             )
             self.wishes.append(wish)
             proposed = self._propose(wish)
@@ -220,6 +232,7 @@ class World:
             demos=tuple(
                 dict(SECTION.findall(m.content))["text"] for m in request.messages[1:-1] if m.role == "user"
             ),
+            rollout=request.rollout,
         )
         self.seen.append(seen)
         said = self._task(seen)

@@ -14,7 +14,8 @@ from searching import START, WORKERS, Propose, Seen, Wish, World, killed_and_res
 from promptc.optimizers.front import pareto, row_fronts
 from promptc.optimizers.gepa import Gepa, auto_runs
 from promptc.optimizers.gepa_merge import crossover, propose_merge, telling_rows
-from promptc.optimizers.gepa_selection import Minibatches, Pool, select_parent
+from promptc.optimizers.gepa_selection import Pool, select_parent
+from promptc.optimizers.minibatches import Minibatches
 from promptc.optimizers.protocol import Sizes
 from promptc.optimizers.search import Trial
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts

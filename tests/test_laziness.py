@@ -9,7 +9,17 @@ import sys
 import pytest
 from workplace import Sentiment, Workplace, open_workplace
 
-HEAVY = ("litellm", "polars", "aiohttp", "scipy", "rapidfuzz", "sacrebleu", "rouge_score", "json_repair")
+HEAVY = (
+    "litellm",
+    "optuna",
+    "polars",
+    "aiohttp",
+    "scipy",
+    "rapidfuzz",
+    "sacrebleu",
+    "rouge_score",
+    "json_repair",
+)
 
 WATCHED = """
 import json, sys
