@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "optimize": ("promptc.cli.commands.optimize:optimize", "Search for a better prompt within a budget."),
     "run": ("promptc.cli.commands.run:run", "Predict: JSONL rows in, JSONL predictions out."),
     "trace": ("promptc.cli.commands.trace:trace", "Show what happened to one row of a run."),
+    "report": (
+        "promptc.cli.commands.report:report",
+        "Write a finished run as a page, Markdown, JUnit, a table.",
+    ),
     "cache": ("promptc.cli.commands.cache:cache", "Look at, prune or clear the cache of replies."),
     "schema": ("promptc.cli.commands.schema:schema", "Print a JSON Schema."),
     "doctor": ("promptc.cli.commands.doctor:doctor", "Check this machine, keys and models."),
