@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from promptc.cli.announcing import announce
 from promptc.cli.console import Terminal
 from promptc.cli.finish import (
     judged,
@@ -207,6 +208,7 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
             terminal.answer(report(details))
     for verdict in summary.verdicts:
         terminal.complain(verdict.message)
+    announce(details, wishes.gates, terminal)
 
 
 def _timing(session: Session, models: ModelStack, seconds: float) -> Timing:

@@ -229,7 +229,7 @@ def _write_document(error: PromptcError) -> None:
 def show_error(error: PromptcError, *, as_json: bool = False) -> int:
     """Say what went wrong on stderr, and on stdout where a document is expected; returns the exit code."""
     from promptc.cli.console import open_terminal
-    from promptc.cli.diagnostics_view import print_diagnostics
+    from promptc.cli.diagnostics_view import annotate_error, print_diagnostics
     from promptc.spec.errors import Interrupted, SpecError
 
     terminal = open_terminal(sys.stdout, sys.stderr, os.environ)
@@ -239,6 +239,7 @@ def show_error(error: PromptcError, *, as_json: bool = False) -> int:
         print_diagnostics(terminal, error.diagnostics)
     else:
         terminal.fail(error)
+        annotate_error(terminal, error)
     return error.code if isinstance(error, Interrupted) else error.exit_code
 
 
