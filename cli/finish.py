@@ -93,9 +93,9 @@ def write_compiled(
 
 def write_every_report(directory: RunDirectory, details: ReportDetails, manifest: Mapping[str, Any]) -> None:
     """Every form in which a person or a build reads a run. Its rows and prompts have been written before."""
+    from promptc.cli.page.report import html_report
     from promptc.cli.reports.files import write_reports
     from promptc.cli.reports.junit import junit_parts
-    from promptc.cli.reports.page import html_report
 
     for name, content in write_reports(details).items():
         directory.write(name, content)

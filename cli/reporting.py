@@ -12,7 +12,7 @@ import msgspec
 
 from promptc.cli.console import Terminal
 from promptc.cli.opening import RUNS
-from promptc.cli.reports.drawing import HINT, drawing
+from promptc.cli.page.drawing import HINT, drawing
 from promptc.cli.reports.stored import StoredRun, newest_run, stored_run
 from promptc.cli.untrusted import path_line
 from promptc.runners.run_directory import write_file
@@ -72,7 +72,7 @@ def _kind(request: Request) -> str:
 
 
 def _page(run: StoredRun, request: Request) -> Iterator[bytes]:
-    from promptc.cli.reports.page import html_report
+    from promptc.cli.page.report import html_report
 
     yield html_report(run.details, run.path, run.manifest, most_rows=request.most_rows)
 

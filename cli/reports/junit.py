@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -101,7 +102,7 @@ def _suite(
         yield (
             f'    <properties><property name="score" value={_attribute(measured(figures))}/></properties>\n'
         ).encode()
-    place = f"{details.spec_name or details.summary.name}.{split}"
+    place = _attribute(f"{details.spec_name or details.summary.name}.{split}")
     for _, line in reported(run, details.summary):
         if line.split == split:
             yield _case(line, place, include_text, pass_at).encode()
@@ -117,7 +118,7 @@ def _case(line: RowLine, place: str, include_text: bool, pass_at: float | None) 
         inside.append(f"<{element} message={_attribute(why)}{type_}>{text}</{element}>")
     if include_text:
         inside.append(f"<system-out>{escape(_said(line))}</system-out>")
-    head = f"    <testcase classname={_attribute(place)} name={_attribute(line.id)}"
+    head = f"    <testcase classname={place} name={_attribute(line.id)}"
     return f"{head}>{''.join(inside)}</testcase>\n" if inside else f"{head}/>\n"
 
 
@@ -150,4 +151,9 @@ def _gates(gates: Iterable[GateResult], counts: Counts) -> Iterator[bytes]:
 
 
 def _attribute(text: str) -> str:
+    if _PLAIN.fullmatch(text):  # most ids are, and there may be a million
+        return f'"{text}"'
     return quoteattr(one_line(text, LONGEST_NAME))
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:#-]{1,100}")

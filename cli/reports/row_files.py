@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ from promptc.cli.reports.row_lines import RowLine, row_lines
 
 if TYPE_CHECKING:
     import polars
+
+PIECE, BATCH = 500, 50_000
+"""Rows of CSV that are handed on together, and rows of Parquet that are held at once."""
 
 Kind = Literal["text", "integer", "number", "boolean"]
 
@@ -54,38 +58,46 @@ def columns(run: Path) -> dict[str, Kind]:
 
 
 def csv_parts(run: Path) -> Iterator[str]:
-    """The rows as CSV, line by line. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """The rows as CSV, in pieces. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     kinds = columns(run)
-    yield _csv_line(map(_harmless, kinds))
-    for line in row_lines(run):
+    piece = io.StringIO()
+    writer = csv.writer(piece, lineterminator="\n")
+    writer.writerow(map(_harmless, kinds))
+    for number, line in enumerate(row_lines(run), start=1):
         cells = _cells(line)
-        yield _csv_line(_csv_cell(cells.get(name)) for name in kinds)
+        writer.writerow([_csv_cell(cells.get(name)) for name in kinds])
+        if number % PIECE == 0:
+            yield piece.getvalue()
+            piece.seek(0)
+            piece.truncate()
+    yield piece.getvalue()
 
 
-def write_parquet(run: Path, target: Path) -> int:
-    """The rows as Parquet, by polars, without holding them all; returns how many. Nested values are JSON text."""
+def write_parquet(run: Path, target: Path) -> None:
+    """The rows as Parquet, by polars, without holding them all. Nested values are JSON text."""
     import tempfile
 
     import polars as pl
 
     kinds = columns(run)
     schema = {name: _dtype(kind) for name, kind in kinds.items()}
-    encoder = msgspec.json.Encoder()
-    total = 0
+    lines = row_lines(run)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".promptc-") as folder:
-        flat, whole = Path(folder) / "rows.ndjson", Path(folder) / target.name
-        with flat.open("wb") as file:
-            for line in row_lines(run):
-                cells = _cells(line)
-                row = {name: _fitting(cells.get(name), kind) for name, kind in kinds.items()}
-                file.write(encoder.encode(row) + b"\n")
-                total += 1
-        if total:
-            pl.scan_ndjson(flat, schema=schema).sink_parquet(whole)
+        whole = Path(folder) / target.name
+        parts: list[Path] = []
+        while batch := [_record(line, kinds) for line in islice(lines, BATCH)]:
+            parts.append(Path(folder) / f"part-{len(parts):06d}.parquet")
+            pl.DataFrame(batch, schema=schema, orient="row").write_parquet(parts[-1])
+        if parts:
+            pl.scan_parquet(parts).sink_parquet(whole)
         else:
             pl.DataFrame(schema=schema).write_parquet(whole)
         whole.replace(target)
-    return total
+
+
+def _record(line: RowLine, kinds: Mapping[str, Kind]) -> tuple[Any, ...]:
+    cells = _cells(line)
+    return tuple(_fitting(cells.get(name), kind) for name, kind in kinds.items())
 
 
 def _groups(line: RowLine) -> dict[str, dict[str, Any]]:
@@ -150,16 +162,14 @@ def _csv_cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return _harmless(value)
+    if isinstance(value, float) or type(value) is int:
+        return repr(value)
     return json.dumps(value, ensure_ascii=False)
 
 
 def _harmless(text: str) -> str:
     """The text, with an apostrophe where a spreadsheet would calculate it, and without NUL, which none reads."""
+    if text[:1].isalnum() and "\0" not in text:
+        return text
     plain = text.replace("\0", "")
     return f"'{plain}" if plain.lstrip(" ").startswith(FORMULA) else plain
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()

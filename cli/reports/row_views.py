@@ -48,6 +48,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     predictor: str
     outputs: tuple[Value, ...]
+    kind: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -180,6 +181,7 @@ def _calls(raw: msgspec.Raw) -> tuple[Call, ...]:
     return tuple(
         Call(
             predictor=str(step.get("predictor", "")),
+            kind=str(step.get("kind", "")),
             outputs=tuple(_value(name, value) for name, value in step.get("outputs", {}).items()),
             notes=tuple(excerpt(note, LIMITS[-1]) for note in step.get("notes", ())),
         )

@@ -5,16 +5,20 @@ Colours are CSS variables of the page, so that one drawing serves light and dark
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+from promptc.cli.untrusted import one_line
 
 Plot = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 INK, QUIET, GRID, CARD = "var(--ink)", "var(--quiet)", "var(--grid)", "var(--card)"
 ACCENT, ACCENT_SOFT, START = "var(--accent)", "var(--accent-soft)", "var(--start)"
+CHARACTER = 8
+"""Pixels that a character takes at most, on average."""
 LINE_HEIGHT = 30
 """Pixels from one bar to the next."""
 
@@ -42,9 +46,10 @@ class TrialPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """A score with its interval, and the start's where there is one."""
+    """A score over `rows` rows with its interval, and the start's where there is one."""
 
     name: str
+    rows: int
     score: float
     low: float
     high: float
@@ -63,11 +68,12 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 def intervals(lines: Sequence[Interval], size: Size) -> Plot:
     """Means with their 95 % intervals, one below the other, from 0 to 1."""
-    y = _names([line.name for line in lines], size)
+    names = _names([(line.name, "") for line in lines], size)
+    y = _named_axis(names, size)
     return _plot(
         size,
-        height=LINE_HEIGHT * len(lines),
-        values=lines,
+        lines,
+        names,
         layer=[
             {
                 "mark": _rule(3),
@@ -83,11 +89,12 @@ def intervals(lines: Sequence[Interval], size: Size) -> Plot:
 
 def bars(lines: Sequence[Bar], size: Size) -> Plot:
     """A bar per name with its interval; a tick stands where the start was."""
-    y = _names([line.name for line in lines], size)
+    names = _names([(line.name, f" ({line.rows})") for line in lines], size)
+    y = _named_axis(names, size)
     tick = {"type": "tick", "thickness": 2.5, "size": 22, "color": START, "opacity": 1}
     layer: list[Plot] = [
         {
-            "mark": {"type": "bar", "color": ACCENT_SOFT, "height": 16, "cornerRadiusEnd": 2},
+            "mark": {"type": "bar", "color": ACCENT_SOFT, "height": 16},
             "encoding": {"y": y, "x": _share("score"), **_DESCRIBED},
         },
         {
@@ -101,7 +108,7 @@ def bars(lines: Sequence[Bar], size: Size) -> Plot:
     ]
     if any(line.start is not None for line in lines):
         layer.append({"mark": tick, "encoding": {"y": y, "x": _share("start")}})
-    return _plot(size, height=LINE_HEIGHT * len(lines), values=lines, layer=layer)
+    return _plot(size, lines, names, layer=layer)
 
 
 def trajectory(points: Sequence[TrialPoint], size: Size, *, across: str, spent: str) -> Plot:
@@ -212,14 +219,19 @@ _WON: Plot = {
 }
 
 
-def _plot(size: Size, *, height: int, values: Sequence[msgspec.Struct], layer: list[Plot]) -> Plot:
-    return _framed(values, {"width": size.width, "height": height, "layer": layer})
+def _plot(
+    size: Size, lines: Sequence[Bar] | Sequence[Interval], names: Sequence[str], *, layer: list[Plot]
+) -> Plot:
+    plot = _framed(lines, {"width": size.width, "height": LINE_HEIGHT * len(lines), "layer": layer})
+    for row, name in zip(plot["data"]["values"], names, strict=True):
+        row["label"] = name
+    return plot
 
 
 def _framed(values: Sequence[msgspec.Struct], view: Plot) -> Plot:
     return {
         "$schema": SCHEMA,
-        "data": {"values": [{**msgspec.structs.asdict(value), "says": _says(value)} for value in values]},
+        "data": {"values": [msgspec.structs.asdict(value) | {"says": _says(value)} for value in values]},
         **view,
         "config": {
             "background": None,
@@ -241,13 +253,26 @@ def _says(value: Any) -> str:
     return text if start is None else f"{text}, start {start:.3f}"
 
 
-def _names(names: Iterable[str], size: Size) -> Plot:
+def _named_axis(names: Sequence[str], size: Size) -> Plot:
     # The page sets the names in a font of its own, so they are given a place rather than measured.
     axis = {
-        "title": None, "grid": False, "labelColor": INK, "labelOverlap": False, "labelLimit": size.names,
+        # Vega would cut a name in the middle of a character that has two UTF-16 units, and break over it.
+        "title": None, "grid": False, "labelColor": INK, "labelOverlap": False, "labelLimit": 0,
         "minExtent": size.names, "maxExtent": size.names,
     }  # fmt: skip
-    return {"field": "name", "type": "nominal", "sort": list(names), "axis": axis}
+    return {"field": "label", "type": "nominal", "sort": list(names), "axis": axis}
+
+
+def _names(parts: Sequence[tuple[str, str]], size: Size) -> list[str]:
+    """Names that have room, each with its end whole, and that are told apart where they are alike."""
+    most = size.names // CHARACTER
+    seen: dict[str, int] = {}
+    found = []
+    for name, end in parts:
+        label = f"{one_line(name, max(most - len(end), 4))}{end}"
+        seen[label] = times = seen.get(label, 0) + 1
+        found.append(label if times == 1 else f"{label} #{times}")
+    return found
 
 
 def _share(field: str) -> Plot:

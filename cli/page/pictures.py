@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from promptc.cli.reports.details import ReportDetails
-from promptc.cli.reports.drawing import Draw
-from promptc.cli.reports.page_tables import Table, line_table, split_table
-from promptc.cli.reports.plots import (
+from promptc.cli.page.drawing import Draw
+from promptc.cli.page.plots import (
     Bar,
     Interval,
     Plot,
@@ -20,15 +18,17 @@ from promptc.cli.reports.plots import (
     score_against,
     trajectory,
 )
+from promptc.cli.page.tables import Table, line_table, split_table
+from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.scores import Line, metric_lines, slice_lines, telling
 from promptc.cli.untrusted import one_line
 from promptc.runners.summary import Figure, SplitSummary, Summary, TrialLine
 
-WIDE, NARROW = Size(350, 130), Size(205, 92)
+WIDE, NARROW = Size(345, 140), Size(200, 100)
 """The two drawings of a plot with names; the page shows the one that fits."""
 WIDE_SEARCH, NARROW_SEARCH = Size(430, 0), Size(265, 0)
 """The two of a plot of trials."""
-LONGEST_LABEL = 22
+LONGEST_NAME = 60
 MOST_BARS = 24
 
 
@@ -59,7 +59,8 @@ def score_pictures(details: ReportDetails, draw: Draw | None) -> list[Picture]:
                 says="Mean scores with their 95 % intervals, from 0 to 1",
                 table=split_table(details),
                 legend=_ARMS if compared else (),
-                empty=not lines,
+                # One interval is no picture, and the headline has its figures.
+                empty=len(lines) < 2,
             )
         )
     for name, split in splits[:1]:
@@ -216,7 +217,7 @@ def _intervals(name: str, split: SplitSummary) -> Iterator[Interval]:
 
 def _bars(draw: Draw | None, title: str, first: str, lines: Sequence[Line]) -> Picture:
     shown = telling(lines, MOST_BARS)
-    drawable = _told_apart([bar for line in shown if (bar := _bar(line)) is not None])
+    drawable = [bar for line in shown if (bar := _bar(line)) is not None]
     compared = any(bar.start is not None for bar in drawable)
     left = len(lines) - len(shown)
     return _drawn(
@@ -236,18 +237,14 @@ def _bar(line: Line) -> Bar | None:
     if now.score is None or now.ci_low is None or now.ci_high is None:
         return None
     start = line.before.score if line.before is not None else None
-    name = f"{one_line(line.name, LONGEST_LABEL)} ({now.n})"
-    return Bar(name=name, score=now.score, low=now.ci_low, high=now.ci_high, start=start)
-
-
-def _told_apart(found: Sequence[Bar]) -> list[Bar]:
-    """The bars with names of their own, where two are alike once they are cut."""
-    seen: dict[str, int] = {}
-    named = []
-    for bar in found:
-        seen[bar.name] = times = seen.get(bar.name, 0) + 1
-        named.append(bar if times == 1 else msgspec.structs.replace(bar, name=f"{bar.name} #{times}"))
-    return named
+    return Bar(
+        name=one_line(line.name, LONGEST_NAME),
+        rows=now.n,
+        score=now.score,
+        low=now.ci_low,
+        high=now.ci_high,
+        start=start,
+    )
 
 
 def _drawn(

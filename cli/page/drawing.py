@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from promptc.cli.reports.plots import Plot
+from promptc.cli.page.plots import Plot
 
 HINT = "pip install 'promptc[report]'"
 """What brings the plots."""

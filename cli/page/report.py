@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from promptc.cli.page.drawing import HINT, Draw, drawing
+from promptc.cli.page.matrix import Matrix, matrix
+from promptc.cli.page.pictures import score_pictures, search_pictures, slice_pictures
+from promptc.cli.page.prompt import prompt_view
+from promptc.cli.page.tables import Table, cost_table, failure_table, tally_table, trial_table
 from promptc.cli.reports.details import ReportDetails, is_search
-from promptc.cli.reports.drawing import HINT, Draw, drawing
 from promptc.cli.reports.facts import NOTICEABLE, gate_figures, next_commands, spent, stopped, unpriced
 from promptc.cli.reports.figures import (
     MISSING,
@@ -26,14 +31,10 @@ from promptc.cli.reports.figures import (
     probability,
     score,
 )
-from promptc.cli.reports.page_matrix import Matrix, matrix
-from promptc.cli.reports.page_plots import score_pictures, search_pictures, slice_pictures
-from promptc.cli.reports.page_prompt import prompt_view
-from promptc.cli.reports.page_tables import Table, cost_table, failure_table, tally_table, trial_table
 from promptc.cli.reports.reading import noted
 from promptc.cli.reports.row_views import MOST_SHOWN, shown_rows
 from promptc.cli.reports.verdict import verdict
-from promptc.cli.untrusted import visible
+from promptc.cli.untrusted import path_line, visible
 from promptc.runners.summary import GateResult, Improvement
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _hash(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    return resources.files("promptc.cli.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("promptc.cli.page").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _trusted(text: str) -> Any:
@@ -141,7 +142,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
-    environment.filters.update(score=score, change=change, count=count, trusted=_trusted)
+    environment.filters.update(score=score, change=change, count=count, trusted=_trusted, quoted=shlex.quote)
     environment.globals.update(counted=counted, dollars=dollars, missing=MISSING)
     return environment
 
@@ -178,6 +179,7 @@ def _content(
         "notes": [*noted(summary), *(details.timing.warnings if details.timing is not None else ())],
         "facts": list(_facts(details, manifest)),
         "commands": next_commands(details),
+        "trace": f"promptc trace {shlex.quote(path_line(details.run_directory))} --row",
         "plots_hint": "" if draw is not None else HINT,
     }
 
@@ -229,7 +231,7 @@ def _change(name: str, found: Improvement) -> list[Tile]:
 def _gate(gate: GateResult) -> GateLine:
     sign, tone, words = GATE_WORDS[gate.status]
     value, distance = gate_figures(gate)
-    said = f"{words} by {distance}" if distance else words
+    said = f"{'missed' if gate.status == 'failed' else words} by {distance}" if distance else words
     return GateLine(text=gate.text, value=value or MISSING, sign=sign, tone=tone, words=said)
 
 
