@@ -14,16 +14,16 @@ from typing import Any
 
 import msgspec
 
+from promptc.cli.announcing import announce
 from promptc.cli.baselines import Held, save_baseline
 from promptc.cli.console import Terminal
 from promptc.cli.finish import (
     judged,
     manifest_bytes,
     resolved_bytes,
-    stored_summary,
-    stored_timing,
     summary_bytes,
     write_compiled,
+    write_every_report,
 )
 from promptc.cli.opening import (
     RUNS,
@@ -36,7 +36,7 @@ from promptc.cli.opening import (
 )
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
-from promptc.cli.reports.files import write_reports
+from promptc.cli.reports.stored import stored_run
 from promptc.runners.baselines import scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
@@ -48,12 +48,8 @@ from promptc.runners.session import Session
 from promptc.runners.summary import Summary
 from promptc.runners.timing import Timing
 from promptc.runners.trust import require
-from promptc.spec.errors import Interrupted, Untrusted
+from promptc.spec.errors import Interrupted, RunError, Untrusted
 from promptc.spec.model import Budget, Gate
-
-REPORT_DETAILS = ".report.json"
-"""What the report was made from, so that a finished run can show it again."""
-
 
 RARE_COLLECTIONS = (10_000, 20, 20)
 """A run makes many small objects and few cycles; Python's default looks for cycles every 700 of them. 263 → 217 µs of
@@ -158,8 +154,9 @@ async def _conducted(
         worst=worst_rows(outcome.shown, session.judge, prepared.spec.inputs),
         timing=timing,
     )
-    _write(session, outcome, summary, timing, details)
-    directory.complete(manifest_bytes(session, command, wishes.arguments, summary))
+    manifest = manifest_bytes(session, command, wishes.arguments, summary)
+    _write(session, outcome, details, manifest)
+    directory.complete(manifest)
     if choices.output is None:
         point_latest(RUNS, prepared.spec.name, command, directory.path)
     _show(summary, details, wishes, terminal)
@@ -179,28 +176,26 @@ async def _worked(work: Work, session: Session, models: ModelStack, source: Path
     return outcome
 
 
-def _write(
-    session: Session, outcome: Outcome, summary: Summary, timing: Timing, details: ReportDetails
-) -> None:
+def _write(session: Session, outcome: Outcome, details: ReportDetails, manifest: bytes) -> None:
     directory = session.directory
     winner = outcome.winner or outcome.start
     write_compiled(session, winner, diff=prompt_diff(outcome.start, winner), seen=outcome.seen)
-    directory.write("timing.json", msgspec.json.format(msgspec.json.encode(timing), indent=2) + b"\n")
-    directory.write("summary.json", summary_bytes(summary))
-    for name, content in write_reports(details).items():
-        directory.write(name, content)
-    directory.write(REPORT_DETAILS, msgspec.json.encode(details))
+    directory.write("timing.json", msgspec.json.format(msgspec.json.encode(details.timing), indent=2) + b"\n")
+    directory.write("summary.json", summary_bytes(details.summary))
+    write_every_report(directory, details, msgspec.json.decode(manifest))
 
 
 def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> Summary:
     """The verdict of a finished run; gates may have changed since, so they are held anew."""
-    timing = stored_timing(directory)
-    summary = _judged(stored_summary(directory), timing, wishes, directory)
-    directory.write("summary.json", summary_bytes(summary))
-    details = msgspec.json.decode((directory.path / REPORT_DETAILS).read_bytes(), type=ReportDetails)
-    details = msgspec.structs.replace(details, summary=summary, run_directory=str(directory.path))
-    for name, content in write_reports(details).items():
-        directory.write(name, content)
+    run = stored_run(directory.path)
+    details = run.details
+    if details.timing is None:
+        raise RunError(f"{directory.path} has lost its timing.json", "--fresh starts the run anew")
+    summary = _judged(details.summary, details.timing, wishes, directory)
+    if summary != details.summary:
+        directory.write("summary.json", summary_bytes(summary))
+        details = msgspec.structs.replace(details, summary=summary)
+        write_every_report(directory, details, run.manifest)
     terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
     _show(summary, msgspec.structs.replace(details, finished_before=True), wishes, terminal)
     return summary
@@ -227,6 +222,7 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
             terminal.answer(report(details))
     for verdict in summary.verdicts:
         terminal.complain(verdict.message)
+    announce(details, wishes.gates, terminal)
 
 
 def _warned(

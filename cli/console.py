@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 import msgspec
 
+from promptc.cli.github import Actions, actions_of
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from promptc.cli.github import Level, Place
     from promptc.spec.errors import PromptcError
 
 ColorChoice = Literal["auto", "always", "never"]
@@ -29,17 +32,18 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     """Where a command writes. `out` takes the answer, `err` everything that is said on the way.
 
     `verbosity` is -1 with `-q`, 0, 1 with `-v`, 2 with `-vv`. `animated` is true where lines of `err` may be
-    drawn over: a terminal that is neither dumb nor a CI log.
+    drawn over: a terminal that is neither dumb nor a CI log. `actions` is the step of a GitHub workflow, if it is one.
     """
 
     out: Console
     err: Console
     verbosity: int = 0
     animated: bool = False
+    actions: Actions | None = None
 
     def answer(self, renderable: RenderableType) -> None:
         """Show the answer on stdout."""
-        self.out.print(renderable)
+        self._print(self.out, renderable)
 
     def write(self, text: str) -> None:
         """Put text on stdout as it is: a JSON document, a line of JSONL, a compiled prompt."""
@@ -48,27 +52,44 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     def say(self, renderable: RenderableType) -> None:
         """Tell something on stderr; nothing with `-q`."""
         if self.verbosity >= 0:
-            self.err.print(renderable)
+            self._print(self.err, renderable)
 
     def detail(self, renderable: RenderableType) -> None:
         """Tell something on stderr that only `-v` wants to know."""
         if self.verbosity >= 1:
-            self.err.print(renderable)
+            self._print(self.err, renderable)
 
     def warn(self, message: str) -> None:
         """A warning on stderr; nothing with `-q`."""
         if self.verbosity >= 0:
-            self.err.print(labelled("warning", "yellow", message))
+            self._print(self.err, labelled("warning", "yellow", message))
 
     def complain(self, message: str, hint: str = "") -> None:
         """An error on stderr, with what to do about it; also with `-q`."""
-        self.err.print(labelled("error", "red", message))
+        self._print(self.err, labelled("error", "red", message))
         if hint:
-            self.err.print(labelled("hint", "cyan", hint))
+            self._print(self.err, labelled("hint", "cyan", hint))
 
     def fail(self, error: PromptcError) -> None:
         """An error of promptc's own tree; `diagnostics_view` shows the findings of a SpecError."""
         self.complain(error.message, error.hint)
+
+    def annotate(self, level: Level, message: str, place: Place, title: str) -> None:
+        """Let a workflow show a message at its place; nothing anywhere else."""
+        from promptc.cli.github import annotation
+
+        if self.actions is not None:
+            self.err.file.write(annotation(self.actions, level, message, place, title) + "\n")
+
+    def _print(self, console: Console, renderable: RenderableType) -> None:
+        if self.actions is None:
+            console.print(renderable)
+            return
+        from promptc.cli.github import harmless
+
+        with console.capture() as captured:
+            console.print(renderable)
+        console.file.write(harmless(captured.get()))
 
 
 def open_terminal(
@@ -92,6 +113,7 @@ def open_terminal(
         err=open_console(stderr, color=wants_color(stderr, environment, color), dumb=dumb, width=width),
         verbosity=verbosity,
         animated=stderr.isatty() and not dumb and not in_ci(environment),
+        actions=actions_of(environment),
     )
 
 

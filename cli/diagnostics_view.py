@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptc.cli.console import Terminal
+from promptc.cli.github import Place, of_diagnostic
 from promptc.spec.diagnostics import Diagnostic, arrange, segments
+from promptc.spec.errors import DataError, PromptcError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,6 +40,24 @@ def print_diagnostics(
     for item in found:
         terminal.err.print(styled(item, texts, terminal.err.width), end="", soft_wrap=True)
     terminal.err.print(counts(found))
+    annotate(terminal, found)
+
+
+def annotate(terminal: Terminal, diagnostics: Iterable[Diagnostic]) -> None:
+    """The findings at their lines of the spec, where a workflow shows them."""
+    for item in diagnostics:
+        level, message, place = of_diagnostic(item)
+        terminal.annotate(level, message, place, "promptc: the spec")
+
+
+def annotate_error(terminal: Terminal, error: PromptcError) -> None:
+    """An error as a workflow shows it: at its line of the data, where it has one."""
+    message = f"{error.message}\n{error.hint}" if error.hint else error.message
+    if isinstance(error, DataError):
+        place = Place(file=error.path, line=error.line or 0)
+        terminal.annotate("error", message, place, "promptc: the data")
+    else:
+        terminal.annotate("error", message, Place(), "promptc")
 
 
 def styled(diagnostic: Diagnostic, sources: Mapping[str, str], width: int) -> Text:

@@ -171,7 +171,10 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "ci_high": "The upper end of the score's 95 % interval.",
         "n": "How many rows have a score.",
         "prompt_characters": "The length of its prompts without a row's own text.",
-        "calls": "Replies that it took.",
+        "input_tokens": "Tokens of the prompts of its own pass over dev.",
+        "output_tokens": "Tokens of the replies of its own pass over dev.",
+        "cost": "US dollars of its own pass over dev; null where a model has no known price.",
+        "spent": "What the whole run had asked for when this trial was done.",
     },
     "Artifact": {
         "artifact": "The version of this document.",

@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from promptc.cli.reports.details import scored_splits
+from promptc.cli.reports.details import ReportDetails, scored_splits
+from promptc.cli.reports.stored import REPORT_DETAILS
 from promptc.runners.artifact import artifact_bytes, candidate_tree, make_artifact, prompt_markdown
 from promptc.runners.baselines import BaselineComparison, scoring_digest
 from promptc.runners.candidate import Candidate
@@ -97,6 +98,19 @@ def write_compiled(
     directory.write("compiled/prompts.diff", diff.encode())
 
 
+def write_every_report(directory: RunDirectory, details: ReportDetails, manifest: Mapping[str, Any]) -> None:
+    """Every form in which a person or a build reads a run. Its rows and prompts have been written before."""
+    from promptc.cli.page.report import html_report
+    from promptc.cli.reports.files import write_reports
+    from promptc.cli.reports.junit import junit_parts
+
+    for name, content in write_reports(details).items():
+        directory.write(name, content)
+    directory.write("report.html", html_report(details, directory.work, manifest))
+    directory.write_parts("junit.xml", junit_parts(details, directory.work))
+    directory.write(REPORT_DETAILS, msgspec.json.encode(details))
+
+
 def manifest_bytes(session: Session, command: str, arguments: Sequence[str], summary: Summary) -> bytes:
     """manifest.json: what made this run, for whoever wants to make it again."""
     from importlib.metadata import version
@@ -152,16 +166,6 @@ def _git(folder: Path, *arguments: str) -> str:
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True
     )
     return done.stdout.strip()
-
-
-def stored_summary(directory: RunDirectory) -> Summary:
-    """The summary of a finished run."""
-    return msgspec.json.decode((directory.path / "summary.json").read_bytes(), type=Summary)
-
-
-def stored_timing(directory: RunDirectory) -> Timing:
-    """The timing of a finished run."""
-    return msgspec.json.decode((directory.path / "timing.json").read_bytes(), type=Timing)
 
 
 def resolved_bytes(spec: Spec) -> bytes:

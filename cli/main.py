@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "optimize": ("promptc.cli.commands.optimize:optimize", "Search for a better prompt within a budget."),
     "run": ("promptc.cli.commands.run:run", "Predict: JSONL rows in, JSONL predictions out."),
     "trace": ("promptc.cli.commands.trace:trace", "Show what happened to one row of a run."),
+    "report": (
+        "promptc.cli.commands.report:report",
+        "Write a finished run as a page, Markdown, JUnit, a table.",
+    ),
     "cache": ("promptc.cli.commands.cache:cache", "Look at, prune or clear the cache of replies."),
     "schema": ("promptc.cli.commands.schema:schema", "Print a JSON Schema."),
     "doctor": ("promptc.cli.commands.doctor:doctor", "Check this machine, keys and models."),
@@ -225,7 +229,7 @@ def _write_document(error: PromptcError) -> None:
 def show_error(error: PromptcError, *, as_json: bool = False) -> int:
     """Say what went wrong on stderr, and on stdout where a document is expected; returns the exit code."""
     from promptc.cli.console import open_terminal
-    from promptc.cli.diagnostics_view import print_diagnostics
+    from promptc.cli.diagnostics_view import annotate_error, print_diagnostics
     from promptc.spec.errors import Interrupted, SpecError
 
     terminal = open_terminal(sys.stdout, sys.stderr, os.environ)
@@ -235,6 +239,7 @@ def show_error(error: PromptcError, *, as_json: bool = False) -> int:
         print_diagnostics(terminal, error.diagnostics)
     else:
         terminal.fail(error)
+        annotate_error(terminal, error)
     return error.code if isinstance(error, Interrupted) else error.exit_code
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import msgspec
-
-from promptc.cli.conduct import REPORT_DETAILS
-from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.files import picture
+from promptc.cli.reports.stored import stored_run
 
 
 def main(run: str, target: str) -> None:
     """The short report of a finished run, as rich exports it."""
-    details = msgspec.json.decode((Path(run) / REPORT_DETAILS).read_bytes(), type=ReportDetails)
-    Path(target).write_text(picture(details, brief=True), encoding="utf-8")
+    Path(target).write_text(picture(stored_run(Path(run)).details, brief=True), encoding="utf-8")
 
 
 if __name__ == "__main__":

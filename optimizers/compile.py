@@ -26,6 +26,8 @@ from promptc.runners.summary import (
     VerdictLine,
     costs,
     figure,
+    role_cost,
+    total_cost,
 )
 from promptc.runners.verdicts import split_verdicts
 
@@ -97,8 +99,10 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         session.progress.phase(label, len(data.test) * len(arms))
         before, after = await _test(session, start, winner)
         test = session.compared(before, after, data.test)
-        _log_rows(session, rows_log, before, after, same=winner.candidate == start.candidate)
+        _log_rows(session, rows_log, "test", data.test, before, after)
         shown = tuple(zip(after, data.test, strict=True))
+    elif winner.records:
+        _log_rows(session, rows_log, "dev", search.dev, start.records, winner.records)
     rows_log.put_in_order()
     verdicts = (
         [VerdictLine(code=7, message="the budget did not cover a single trial")] if not search.trials else []
@@ -182,14 +186,22 @@ def _dev_figures(session: Session, search: Search, start: Trial, winner: Trial) 
 
 
 def _log_rows(
-    session: Session, log: LineLog, before: Sequence[RowRecord], after: Sequence[RowRecord], *, same: bool
+    session: Session,
+    log: LineLog,
+    split: str,
+    examples: Sequence[Example],
+    before: Sequence[RowRecord],
+    after: Sequence[RowRecord],
 ) -> None:
-    examples = session.dataset.test
-    for place, (record, example) in enumerate(zip(before, examples, strict=True)):
-        log.append(place, row_line(record, example, session, "test", "start"))
-    if not same:
-        for place, (record, example) in enumerate(zip(after, examples, strict=True), start=len(examples)):
-            log.append(place, row_line(record, example, session, "test", "winner"))
+    """The lines of the start, then those of the winner; once where they are the same."""
+    arms = [("start", before)] if before is after else [("start", before), ("winner", after)]
+    lines = (
+        (record, example, name)
+        for name, records in arms
+        for record, example in zip(records, examples, strict=True)
+    )
+    for place, (record, example, name) in enumerate(lines):
+        log.append(place, row_line(record, example, session, split, name))
 
 
 def _trial_line(session: Session, trial: Trial) -> TrialLine:
@@ -211,4 +223,8 @@ def _trial_line(session: Session, trial: Trial) -> TrialLine:
         ci_high=found.ci_high,
         n=found.n,
         prompt_characters=trial.prompt_characters,
+        input_tokens=sum(r.input_tokens for r in trial.records),
+        output_tokens=sum(r.output_tokens for r in trial.records),
+        cost=total_cost(r.cost for r in trial.records),
+        spent=role_cost(trial.spent),
     )

@@ -30,7 +30,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate with its records on dev.
 
     `score` is the mean over the scored rows, None where the trial is invalid: too many rows without a score say
-    nothing about the candidate.
+    nothing about the candidate. `spent` is what the run had asked for when the trial was done.
     """
 
     number: int
@@ -39,6 +39,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[RowRecord, ...]
     score: float | None
     prompt_characters: int
+    spent: Amount = Amount()
 
     @property
     def valid(self) -> bool:
@@ -265,6 +266,7 @@ class Search:
             records=records,
             score=valid_mean(records, self.program.spec.run.max_unscored),
             prompt_characters=arm.compiled.prompt_characters(),
+            spent=self.evaluator.effects.ledger.spent,
         )
         self.trials.append(trial)
         if any(r.failure is not None and r.failure.kind == "budget" for r in records):

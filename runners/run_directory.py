@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -99,15 +100,13 @@ class RunDirectory:
         """Write a file whole: under a temporary name, then renamed. Equal bytes keep their time."""
         target = self.work / name
         with _disk_errors(target):
-            if target.exists() and target.read_bytes() == content:
+            if target.is_file() and target.read_bytes() == content:
                 return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.tmp")
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
+        write_file(target, (content,))
+
+    def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
+        """The same for a file that is too large to be held whole."""
+        write_file(self.work / name, parts)
 
     def appending(self, name: str) -> LineLog:
         """A file of lines that grows while the run works, begun anew."""
@@ -233,6 +232,20 @@ class LineLog:
         """Close the file as it is."""
         with _disk_errors(self._path):
             self._file.close()
+
+
+def write_file(target: Path, parts: Iterable[bytes]) -> None:
+    """Write a file under a temporary name, then rename it. Equal bytes keep their time. Raises RunError."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    with _disk_errors(target), contextlib.ExitStack() as unfinished:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.callback(temporary.unlink, missing_ok=True)
+        with open(temporary, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        if not (target.is_file() and filecmp.cmp(temporary, target, shallow=False)):
+            os.replace(temporary, target)
 
 
 def default_path(folder: Path, name: str, command: str, identity: str) -> Path:

@@ -11,7 +11,7 @@ from promptc.runners.baselines import BaselineComparison
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.grouping import by_value, clusters_of
 from promptc.runners.judging import Judge
-from promptc.runners.ledger import Ledger
+from promptc.runners.ledger import Amount, Ledger
 from promptc.runners.metrics.protocol import Score
 from promptc.runners.program import Prediction
 from promptc.runners.repeat_figures import RepeatFigures, repeat_figures
@@ -129,7 +129,11 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial in short: a line of trials.jsonl, without the rows' scores."""
+    """A trial in short: a line of trials.jsonl, without the rows' scores.
+
+    `cost` (US dollars, None where a price is unknown) and the tokens are those of its own pass over dev; `spent` is
+    what the whole run had asked for when the trial was done. Trials that were tried together have the same.
+    """
 
     number: int
     candidate: str
@@ -139,7 +143,10 @@ class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
     ci_high: float | None = None
     n: int = 0
     prompt_characters: int = 0
-    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    spent: RoleCost | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,7 +237,7 @@ def summarize(
         reasks=sum(r.reasks for r, _ in rows),
         input_tokens=sum(r.input_tokens for r, _ in rows),
         output_tokens=sum(r.output_tokens for r, _ in rows),
-        cost=_cost(r.cost for r, _ in rows),
+        cost=total_cost(r.cost for r, _ in rows),
         passed=over(rows, _passed, True) if judge.repeats.pass_rule else None,
         repeats=repeat_figures([r for r, _ in rows], judge.repeats),
     )
@@ -238,10 +245,12 @@ def summarize(
 
 def costs(ledger: Ledger) -> dict[str, RoleCost]:
     """What each role asked for so far."""
-    return {
-        role: RoleCost(calls=int(a.calls), tokens=int(a.tokens), usd=round(a.usd, 10))
-        for role, a in ledger.by_role().items()
-    }
+    return {role: role_cost(amount) for role, amount in ledger.by_role().items()}
+
+
+def role_cost(amount: Amount) -> RoleCost:
+    """An amount as a summary keeps it."""
+    return RoleCost(calls=int(amount.calls), tokens=int(amount.tokens), usd=round(amount.usd, 10))
 
 
 _Value = Any
@@ -279,7 +288,8 @@ def _counts(kinds: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _cost(costs_of_rows: Iterable[float | None]) -> float | None:
+def total_cost(costs_of_rows: Iterable[float | None]) -> float | None:
+    """US dollars of all rows together; None where a price is unknown."""
     whole = 0.0
     for cost in costs_of_rows:
         if cost is None:

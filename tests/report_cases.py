@@ -272,7 +272,10 @@ def trial(number: int, origin: str, score: float | None, characters: int) -> Tri
         ci_high=high,
         n=110,
         prompt_characters=characters,
-        calls=112,
+        input_tokens=110 * (30 + characters // 4),
+        output_tokens=1_320,
+        cost=0.0,
+        spent=RoleCost(calls=220 + 112 * number, tokens=40_000 + 60_000 * number, usd=0.0447 * number),
     )
 
 

@@ -24,7 +24,7 @@ def validate(spec: Path | None, **typed: Any) -> int:
       promptc validate spec.yaml --json | jq '.diagnostics[].message'
     """
     from promptc.cli.checking import check
-    from promptc.cli.diagnostics_view import print_diagnostics
+    from promptc.cli.diagnostics_view import annotate, print_diagnostics
     from promptc.cli.entry import open_view
     from promptc.cli.loading import find_target, read_environment
     from promptc.cli.reports.machine import findings_document
@@ -42,6 +42,7 @@ def validate(spec: Path | None, **typed: Any) -> int:
     errors = sum(1 for f in findings if f.severity == "error")
     if typed["as_json"]:
         terminal.write(findings_document(str(path), findings))
+        annotate(terminal, findings)
     else:
         if findings:
             print_diagnostics(terminal, findings)

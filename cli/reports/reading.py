@@ -115,8 +115,13 @@ def _labelled(label: str, text: str, style: str) -> Text:
 
 def restated(row: WorstRow) -> bool:
     """True where the reason says no more than what was expected and what came."""
-    both = row.expected and row.got and row.expected in row.reason and row.got in row.reason
-    return bool(both) and len(row.reason) <= len(row.expected) + len(row.got) + len('expected "", got ""')
+    return restates(row.reason, row.expected, row.got)
+
+
+def restates(reason: str, expected: str, got: str) -> bool:
+    """True where a reason holds both values and little else."""
+    both = expected and got and expected in reason and got in reason
+    return bool(both) and len(reason) <= len(expected) + len(got) + len('expected "", got ""')
 
 
 def notes(details: ReportDetails, look: Look) -> list[RenderableType]:
