@@ -21,9 +21,8 @@ from promptc.optimizers.gepa_selection import SelectorName
 from promptc.optimizers.proposing import LONGEST_INSTRUCTION, open_predictors
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
-from promptc.optimizers.stopping import NoImprovement, StopAtScore
+from promptc.optimizers.stopping import NoImprovement, StopAtScore, is_limited
 from promptc.runners.program import Program
-from promptc.spec.model import Budget
 
 AUTO_CANDIDATES = {"light": 6, "medium": 12, "heavy": 18}
 """The peer's sizes of a search; what they cost is `auto_runs`."""
@@ -175,7 +174,7 @@ class Gepa(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The program runs that the search may take; None where only the budget ends it."""
         if self.max_runs is not None:
             return self.max_runs
-        if self.auto is None and _limited(program.spec.budget):
+        if self.auto is None and is_limited(program.spec.budget):
             return None
         return auto_runs(self.auto or "light", len(open_predictors(program)), dev)
 
@@ -186,7 +185,3 @@ def auto_runs(size: Literal["light", "medium", "heavy"], predictors: int, dev: i
     trials = int(max(2 * (2 * predictors) * math.log2(candidates), 1.5 * candidates))
     passes = (trials + 1) // FULL_PASS_EVERY + 1 + (trials < FULL_PASS_EVERY)
     return dev + candidates * 5 + trials * BATCH + passes * dev
-
-
-def _limited(budget: Budget) -> bool:
-    return bool(budget.roles) or (budget.calls, budget.tokens, budget.usd, budget.minutes) != (None,) * 4

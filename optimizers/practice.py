@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from promptc.optimizers.search import Search
@@ -13,20 +14,21 @@ from promptc.runners.rows import Example
 class Practice:
     """The training rows as a place to learn: candidates, rows, and how each did on which.
 
-    `runs` counts the rows that were run.
+    `runs` counts the rows that were run, `most` of them at most.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, most: float = math.inf) -> None:
         self._search = search
+        self._most = most
         self._records: dict[tuple[str, str], RowRecord] = {}
         self.runs = 0
 
     async def run(self, wanted: Iterable[tuple[Candidate, Sequence[Example]]]) -> bool:
         """Run candidates on rows, as one phase; False where the budget left something out."""
-        pairs = [(candidate, self._missing(candidate, rows)) for candidate, rows in wanted]
-        pairs = [(candidate, rows) for candidate, rows in pairs if rows]
+        missing = [(candidate, self._missing(candidate, rows)) for candidate, rows in wanted]
+        pairs = self._within_limit(missing)
         if not pairs:
-            return True
+            return not any(rows for _, rows in missing)
         results = await self._search.run_rows(pairs, role="task")
         came = 0
         for (candidate, _), records in zip(pairs, results, strict=False):
@@ -36,7 +38,7 @@ class Practice:
                     self._records[digest, record.id] = record
                     came += 1
         self.runs += came
-        return came == sum(len(rows) for _, rows in pairs)
+        return came == sum(len(rows) for _, rows in missing)
 
     def record(self, candidate: Candidate, row: Example) -> RowRecord | None:
         """How a candidate did on a row; None where it was not run on it."""
@@ -58,6 +60,21 @@ class Practice:
         for (digest, row_id), record in self._records.items():
             if record.score is not None:
                 found.setdefault(row_id, {})[digest] = record.score
+        return found
+
+    def left(self) -> float:
+        """How many rows may still be run."""
+        return self._most - self.runs
+
+    def _within_limit(
+        self, pairs: Sequence[tuple[Candidate, Sequence[Example]]]
+    ) -> list[tuple[Candidate, Sequence[Example]]]:
+        room, found = self.left(), []
+        for candidate, rows in pairs:
+            taken = rows if len(rows) <= room else rows[: int(room)]
+            room -= len(taken)
+            if taken:
+                found.append((candidate, taken))
         return found
 
     def _missing(self, candidate: Candidate, rows: Sequence[Example]) -> list[Example]:

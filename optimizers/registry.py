@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OPTIMIZERS: dict[str, str] = {
+    "auto": "promptc.optimizers.auto:Auto",
     "labeled_few_shot": "promptc.optimizers.labeled_few_shot:LabeledFewShot",
     "bootstrap_few_shot": "promptc.optimizers.bootstrap_few_shot:BootstrapFewShot",
     "bootstrap_random_search": "promptc.optimizers.bootstrap_random_search:BootstrapRandomSearch",

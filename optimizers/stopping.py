@@ -12,6 +12,7 @@ import msgspec
 
 from promptc.optimizers.search import Search, Trial
 from promptc.runners.candidate import Candidate
+from promptc.spec.model import Budget
 
 TRIALS_AT_ONCE = 8
 """Candidates evaluated as one phase where a rule may end the search between phases."""
@@ -30,6 +31,11 @@ NoImprovement = Annotated[
         examples=[10],
     ),
 ]
+
+
+def is_limited(budget: Budget) -> bool:
+    """True when a budget bounds anything."""
+    return bool(budget.roles) or (budget.calls, budget.tokens, budget.usd, budget.minutes) != (None,) * 4
 
 
 class Stopping:
