@@ -70,8 +70,10 @@ def explain(
     environment: Mapping[str, str],
 ) -> Explained:
     """Whether the row's first request is cached. Raises UsageError, NothingSelected, SpecError."""
+    from promptc.cli.opening import own_candidate
+
     compiled = build_program(loaded.spec)
-    program = compiled.compile(candidate or loaded.candidate or compiled.start())
+    program = compiled.compile(candidate or own_candidate(loaded, compiled))
     if step is not None and step not in program.speakers:
         raise UsageError(
             f"--step {step}: there is no such predictor", f"there are: {', '.join(program.speakers)}"

@@ -36,6 +36,7 @@ def check(
 def spec_findings(spec: Spec) -> list[Diagnostic]:
     """What is wrong with models, code, templates, metrics and gates of a valid spec; reads no rows, opens no socket."""
     from promptc.runners.gate_paths import gate_findings
+    from promptc.runners.retrievers.checking import retriever_findings
 
     return [
         *model_findings(spec),
@@ -43,6 +44,7 @@ def spec_findings(spec: Spec) -> list[Diagnostic]:
         *code_findings(spec),
         *template_findings(spec),
         *metric_findings(spec),
+        *retriever_findings(spec),
         *gate_findings(spec),
     ]
 
@@ -192,9 +194,11 @@ def _data_findings(loaded: Loaded) -> list[Diagnostic]:
     """What the rows say, and whether the budget can hold a search over them."""
     from promptc.cli.opening import checked_data, prepared_from
     from promptc.cli.planning import build_optimizer, planned
+    from promptc.runners.retrievers.checking import document_findings
 
     spec = loaded.spec
     dataset, findings = checked_data(spec)
+    findings = (*findings, *document_findings(spec))
     if dataset is None or any(f.severity == "error" for f in findings):
         return list(findings)
     if spec.optimizer is not None and dataset.train and dataset.dev:

@@ -94,6 +94,8 @@ def write_compiled(
     compiled = session.program.compile(winner)
     for name, speaker in compiled.speakers.items():
         text = prompt_markdown(name, speaker.prefix, speaker.predictor.format.version)
+        if speaker.pool is not None:
+            text += f"\nThen each row sees {speaker.pool.nearest.in_words()}.\n".encode()
         directory.write(f"compiled/prompts/{name}.md", text)
     directory.write("compiled/prompts.diff", diff.encode())
 

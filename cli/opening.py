@@ -32,6 +32,7 @@ from promptc.runners.hooks import HookPool
 from promptc.runners.identity import run_identity
 from promptc.runners.journal import Journal
 from promptc.runners.judging import Judge, build_judge
+from promptc.runners.labelled import pooled_start, wants_rows
 from promptc.runners.ledger import Ledger
 from promptc.runners.models.cache import Cache
 from promptc.runners.models.cache_file import cache_path
@@ -39,6 +40,8 @@ from promptc.runners.models.retry import RetryPolicy
 from promptc.runners.models.secrets import Redactor
 from promptc.runners.models.stack import ModelStack, StackSettings, open_models
 from promptc.runners.program import Program
+from promptc.runners.retrievers.embedding import embedding_names
+from promptc.runners.retrievers.opening import OpenRetrievers, open_retrievers
 from promptc.runners.run_directory import (
     Marker,
     RunDirectory,
@@ -122,15 +125,27 @@ def checked_data(spec: Spec) -> tuple[Dataset | None, tuple[Diagnostic, ...]]:
 
 def prepared_from(loaded: Loaded, dataset: Dataset) -> Prepared:
     """A run of a spec on rows that were checked."""
-    program = build_program(loaded.spec)
+    program, judge = build_program(loaded.spec), build_judge(loaded.spec)
     return Prepared(
         loaded=loaded,
         program=program,
-        judge=build_judge(loaded.spec),
+        judge=judge,
         dataset=dataset,
-        start=loaded.candidate or program.start(),
+        start=loaded.candidate or pooled_start(program, judge, dataset.train),
         code=tuple(code_of(loaded.spec)),
     )
+
+
+def own_candidate(loaded: Loaded, program: Program) -> Candidate:
+    """An artifact's candidate, else the one that the spec describes, for which the rows are read only if needed."""
+    if loaded.candidate is not None:
+        return loaded.candidate
+    if not wants_rows(program):
+        return program.start()
+    dataset, findings = checked_data(loaded.spec)
+    if dataset is None:
+        raise SpecError(findings)
+    return pooled_start(program, build_judge(loaded.spec), dataset.train)
 
 
 def show_warnings(terminal: Terminal, loaded: Loaded, findings: Sequence[Diagnostic]) -> None:
@@ -213,12 +228,14 @@ async def open_session(
             journal.drop_failures()
         missing, digests = Missing(), hook_digests(prepared)
         models = open_stack(spec, choices, environment, terminal, stack, missing)
+        retrievers = await _retrievers(spec, choices, environment, models, stack)
         pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
             journal,
             Ledger(budget),
             models,
             await stack.enter_async_context(pool) if pool is not None else None,
+            retrievers=retrievers,
             concurrency=choices.jobs or spec.run.concurrency,
             minutes=budget.minutes,
             clock=clock,
@@ -290,6 +307,7 @@ async def open_effects(
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
         models = open_stack(spec, choices, environment, terminal, stack, Missing(), rows)
+        retrievers = await _retrievers(spec, choices, environment, models, stack)
         digests = hook_digests_of(spec, code)
         pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
@@ -297,6 +315,7 @@ async def open_effects(
             Ledger(spec.budget),
             models,
             await stack.enter_async_context(pool) if pool is not None else None,
+            retrievers=retrievers,
             concurrency=choices.jobs or spec.run.concurrency,
             hook_digests=digests,
         )
@@ -368,6 +387,7 @@ def open_stack(
         cache=cache,
         settings=settings,
         recorded=missing,
+        embedding=embedding_names(spec),
     )
     stack.push_async_callback(models.close)
     return models
@@ -379,6 +399,22 @@ def _answered_before(spec: Spec) -> frozenset[str]:
     return frozenset(model_names(spec)) - judges
 
 
+async def _retrievers(
+    spec: Spec,
+    choices: Choices,
+    environment: Mapping[str, str],
+    models: ModelStack,
+    stack: contextlib.AsyncExitStack,
+) -> OpenRetrievers | None:
+    """The retrievers of the spec, closed by `stack`; None where it has none."""
+    if not spec.retrievers:
+        return None
+    opening = open_retrievers(
+        spec, environment=environment, redactor=models.redactor, offline=choices.offline
+    )
+    return await stack.enter_async_context(opening)
+
+
 def model_names(spec: Spec) -> tuple[str, ...]:
     """Every name that a request may be made to: the spec's, the roles, and those of steps and metrics."""
     roles = [role for role in MODEL_ROLES if role != "embed"] if "task" in spec.models else []
@@ -388,7 +424,7 @@ def model_names(spec: Spec) -> tuple[str, ...]:
         *tuned_models(spec),
         *(metric.model for metric in spec.metrics),
     ]
-    return tuple(dict.fromkeys([*spec.models, *roles, *used]))
+    return tuple(dict.fromkeys([*spec.models, *roles, *used, *embedding_names(spec)]))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from promptc.cli.opening import Prepared
@@ -13,7 +15,10 @@ from promptc.runners.ledger import Amount, total
 from promptc.runners.models.prices import PriceMap, pricing_of
 from promptc.runners.models.request import Usage
 from promptc.runners.plugins import build
-from promptc.runners.program import EXPECTED_REPLY_TOKENS
+from promptc.runners.program import CHARACTERS_PER_TOKEN, EXPECTED_REPLY_TOKENS
+from promptc.runners.retrievers.checking import documents_of
+from promptc.runners.retrievers.embedding import asked_for_vectors, embedding_names
+from promptc.runners.retrievers.vectors import EMBED, TEXTS_AT_ONCE
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError, UsageError
 from promptc.spec.model import Budget, RoleBudget, Spec
@@ -93,7 +98,7 @@ def wall(forecast: Forecast, spec: Spec) -> tuple[Budget, str]:
 def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]], plan: Plan) -> Forecast:
     program, judge, data = prepared.program, prepared.judge, prepared.dataset
     low_calls, high_calls = program.widest_calls()
-    rowwise = {role: range_ for role, range_ in runs.items() if role != PROPOSER}
+    rowwise = {role: range_ for role, range_ in runs.items() if role not in (PROPOSER, EMBED)}
     calls = {role: (low * low_calls, high * high_calls) for role, (low, high) in rowwise.items() if high}
     if runs.get(PROPOSER, (0, 0))[1]:
         calls[PROPOSER] = runs[PROPOSER]
@@ -104,6 +109,14 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
     if judge.calls() or program.judge_calls():
         low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
         calls["judge"] = (low * judge.calls(), high * (judge.calls() + program.judge_calls()))
+    vectors = _vectors(prepared)
+    least, most = runs.get(EMBED, (0, 0))
+    low, high = sum(r[0] for r in rowwise.values()), sum(r[1] for r in rowwise.values())
+    if vectors.per_row or most:
+        calls[EMBED] = (
+            least + low * vectors.per_row + vectors.once,
+            most + high * vectors.per_row + vectors.once,
+        )
     total = (sum(low for low, _ in calls.values()), sum(high for _, high in calls.values()))
     return Forecast(
         command=command,
@@ -111,23 +124,57 @@ def _forecast(prepared: Prepared, command: str, runs: dict[str, tuple[int, int]]
         calls=calls,
         total=total,
         worst=total[1] * (1 + program.most_reasks()),
-        usd=_dollars(prepared, calls),
+        usd=_dollars(prepared, calls, vectors),
         trials=plan.trials,
         first_trial=plan.first_trial,
         notes=plan.notes,
     )
 
 
-def _dollars(prepared: Prepared, calls: dict[str, tuple[int, int]]) -> tuple[float, float] | None:
+class _Vectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests for vectors: of each row at most, and once for documents and demos, with the tokens of the latter."""
+
+    per_row: int = 0
+    once: int = 0
+    tokens: int = 0
+
+
+def _vectors(prepared: Prepared) -> _Vectors:
+    compiled = prepared.program.compile(prepared.start)
+    per_row = compiled.vector_calls()
+    if not per_row:
+        return _Vectors()
+    once = characters = 0
+    for use in asked_for_vectors(prepared.spec):
+        documents = documents_of(use)
+        texts = [document.searched for document in documents.entries] if documents is not None else []
+        once += math.ceil(len(texts) / use.plugin.params.get("batch", TEXTS_AT_ONCE))
+        characters += sum(map(len, texts))
+    for speaker in compiled.speakers.values():
+        if speaker.pool is not None and speaker.pool.asks_a_model:
+            once += math.ceil(len(speaker.pool.demos) / TEXTS_AT_ONCE)
+            characters += sum(len(str(demo.inputs)) for demo in speaker.pool.demos)
+    return _Vectors(per_row=per_row, once=once, tokens=characters // CHARACTERS_PER_TOKEN)
+
+
+def _dollars(
+    prepared: Prepared, calls: dict[str, tuple[int, int]], vectors: _Vectors
+) -> tuple[float, float] | None:
     compiled = prepared.program.compile(prepared.start)
     rows = prepared.dataset.part("all")[:50]
     characters = sum(len(str(e.row)) for e in rows) // max(1, len(rows))
     prices = PriceMap()
     low = high = 0.0
     for role, (fewest, most) in calls.items():
-        pricing = pricing_of(prepared.spec.model_named(role), prices)
+        name = next(iter(embedding_names(prepared.spec)), EMBED) if role == EMBED else role
+        pricing = pricing_of(prepared.spec.model_named(name), prices)
         if pricing is None:
             return None
+        if role == EMBED:
+            each, whole = pricing.cost(Usage(characters)), pricing.cost(Usage(vectors.tokens))
+            low += (fewest - vectors.once) * each + whole
+            high += (most - vectors.once) * each + whole
+            continue
         tokens = int(compiled.call_estimate(characters, 0, lambda *_: 0.0).tokens)
         low += fewest * pricing.cost(Usage(tokens, EXPECTED_REPLY_TOKENS // 4))
         high += most * pricing.cost(Usage(2 * tokens, 2 * EXPECTED_REPLY_TOKENS))

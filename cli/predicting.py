@@ -15,7 +15,7 @@ from promptc.cli.checking import model_findings
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, nearby, read_candidate
 from promptc.cli.main import READER
-from promptc.cli.opening import Choices, not_recorded, open_effects
+from promptc.cli.opening import Choices, not_recorded, open_effects, own_candidate
 from promptc.cli.progress import LiveProgress
 from promptc.runners.build import build_program
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
@@ -100,8 +100,11 @@ async def predict_rows(
     if source != "-" and not Path(source).exists():
         raise UsageError(f"there is no {source}", nearby(Path(source)))
     program = build_program(spec)
-    candidate = read_candidate(choices.candidate, program) if choices.candidate else loaded.candidate
-    compiled = program.compile(candidate or program.start())
+    if choices.candidate is not None:
+        candidate = read_candidate(choices.candidate, program)
+    else:
+        candidate = own_candidate(loaded, program)
+    compiled = program.compile(candidate)
     types = {field.name: field.schema for field in spec.inputs}
     rows = read_rows(
         Path(source) if source != "-" else "-",

@@ -17,6 +17,7 @@ from promptc.runners.formats.registry import FORMATS
 from promptc.runners.metrics.registry import METRICS
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.plugins import load_class
+from promptc.runners.retrievers.registry import RETRIEVERS
 from promptc.spec.grammar import spec_schema
 
 Schema = dict[str, Any]
@@ -26,6 +27,7 @@ REGISTRIES: dict[str, Mapping[str, str]] = {
     "optimizer": OPTIMIZERS,
     "module": MODULES,
     "format": FORMATS,
+    "retriever": RETRIEVERS,
 }
 WITHIN: dict[tuple[str, str, str], Schema] = {
     ("metric", "all", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
@@ -37,6 +39,7 @@ WITHIN: dict[tuple[str, str, str], Schema] = {
     ("module", "refine", "module"): {"$ref": "#/$defs/module"},
     ("module", "best_of_n", "reward"): {"$ref": "#/$defs/metric"},
     ("module", "refine", "reward"): {"$ref": "#/$defs/metric"},
+    ("module", "knn", "module"): {"$ref": "#/$defs/module"},
 }
 """Parameters that hold plug-ins themselves: kind, name, parameter."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from promptc.optimizers.demos import labeled_demos, traced_demos, without_row
+from promptc.optimizers.demos import choosing, labeled_demos, traced_demos, without_row
 from promptc.optimizers.labeled_few_shot import labeled_candidate
 from promptc.optimizers.search import Search
 from promptc.runners.asking import Predictor
@@ -107,8 +107,9 @@ class Teacher:
         """Run rows, each with a prompt that does not hold it; what the budget left out is missing."""
         shared: list[Example] = []
         alone: list[tuple[Candidate, Sequence[Example]]] = []
+        choose = choosing(self._search.program, self._candidate)
         for example in rows:
-            candidate = without_row(self._candidate, example)
+            candidate = without_row(self._candidate, example, choose)
             if candidate is self._candidate:
                 shared.append(example)
             else:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from promptc.runners import labelled
 from promptc.runners.asking import Predictor
-from promptc.runners.candidate import Candidate, Demo, PredictorTexts
+from promptc.runners.candidate import Candidate, Demo
 from promptc.runners.evaluate import RowRecord
-from promptc.runners.program import Program, labeled_demo
+from promptc.runners.labelled import labelled_demos
+from promptc.runners.program import Program
 from promptc.runners.rows import Example
 
 if TYPE_CHECKING:
@@ -20,29 +22,12 @@ if TYPE_CHECKING:
 
 def labeled_demos(search: Search, predictor: Predictor, examples: Sequence[Example]) -> tuple[Demo, ...]:
     """Those of the examples that hold every required output of the predictor, as demos in the same order."""
-    golds = gold_columns(search)
-    required = {field.name for field in predictor.signature.outputs if field.required}
-    demos = []
-    for example in examples:
-        seen = search.program.seen_by(predictor.step, with_gold(example.row, golds))
-        if seen is not None:
-            demos.append(labeled_demo(predictor.signature, seen, example.id))
-    return tuple(demo for demo in demos if required <= demo.outputs.keys())
+    return labelled_demos(search.program, predictor, examples, gold_columns(search))
 
 
 def gold_columns(search: Search) -> dict[str, str]:
     """Output field → the column that holds its gold, where a metric says that it has another name."""
-    return {m.field: m.gold for m in search.judge.metrics if m.field and m.gold and m.field != m.gold}
-
-
-def with_gold(row: Mapping[str, Any], golds: Mapping[str, str]) -> dict[str, Any]:
-    """The row with its gold under the output fields' names; of several acceptable values the first."""
-    filled = dict(row)
-    for field, column in golds.items():
-        value = row.get(column)
-        if field not in filled and value is not None:
-            filled[field] = value[0] if isinstance(value, list) and value else value
-    return filled
+    return labelled.gold_columns(search.judge)
 
 
 def sample_examples(rng: random.Random, examples: Sequence[Example], count: int) -> list[Example]:
@@ -62,26 +47,31 @@ def with_demos(program: Program, start: Candidate, demos: Mapping[str, tuple[Dem
     for name in open_to_demos(program):
         if name not in demos:
             continue
-        texts = start.predictors[name]
-        candidate = candidate.with_predictor(
-            name,
-            PredictorTexts(
-                instructions=texts.instructions,
-                descriptions=texts.descriptions,
-                demos=demos[name],
-                model=texts.model,
-            ),
-        )
+        texts = msgspec.structs.replace(start.predictors[name], demos=demos[name])
+        candidate = candidate.with_predictor(name, texts)
     return candidate
 
 
-def without_row(candidate: Candidate, example: Example) -> Candidate:
-    """The candidate without the demos that come from this row; the same object where there are none."""
+def without_row(candidate: Candidate, example: Example, choosing: Collection[str] = ()) -> Candidate:
+    """The candidate without the demos that come from this row; the same object where there are none.
+
+    `choosing` are predictors that choose among their demos for each row: these see to it themselves.
+    """
     for name, texts in candidate.predictors.items():
         kept = tuple(demo for demo in texts.demos if demo.row_id != example.id)
-        if len(kept) < len(texts.demos):
+        if len(kept) < len(texts.demos) and name not in choosing:
             candidate = candidate.with_predictor(name, msgspec.structs.replace(texts, demos=kept))
     return candidate
+
+
+def choosing(program: Program, candidate: Candidate) -> frozenset[str]:
+    """The predictors that show a row only those of their demos that are most like it."""
+    texts = candidate.predictors
+    return frozenset(
+        name
+        for name, predictor in program.predictors.items()
+        if predictor.nearest is not None or (name in texts and texts[name].nearest is not None)
+    )
 
 
 def traced_demos(record: RowRecord) -> dict[str, Demo]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from promptc.optimizers.demos import gold_columns, with_gold
+from promptc.optimizers.demos import gold_columns
 from promptc.optimizers.proposal import Ground, Shown, fenced, task_text
 from promptc.optimizers.proposing import Proposer, Question
 from promptc.optimizers.search import Search
+from promptc.runners.labelled import with_gold
 from promptc.runners.program import Program
 from promptc.runners.rows import Example
 from promptc.spec.fields import Field, Signature

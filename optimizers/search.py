@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from promptc.optimizers.demos import without_row
+from promptc.optimizers.demos import choosing, without_row
 from promptc.runners.asking import Role
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
@@ -227,10 +227,10 @@ class Search:
         for arm, rows in wanted:
             shared: list[Example] = []
             mine: list[tuple[int, int]] = []
-            whole = len(pairs)
+            whole, choose = len(pairs), choosing(self.program, arm.compiled.candidate)
             pairs.append((arm, shared))
             for example in rows:
-                candidate = without_row(arm.compiled.candidate, example)
+                candidate = without_row(arm.compiled.candidate, example, choose)
                 if candidate is arm.compiled.candidate:
                     mine.append((whole, len(shared)))
                     shared.append(example)

@@ -129,6 +129,8 @@ def candidate_tree(candidate: Candidate) -> dict[str, Any]:
             entry["descriptions"] = dict(texts.descriptions)
         if texts.model:
             entry["model"] = texts.model
+        if texts.nearest is not None:
+            entry["nearest"] = msgspec.to_builtins(texts.nearest)
         entry["demos"] = [msgspec.to_builtins(demo) for demo in texts.demos]
         predictors[name] = entry
     return {

@@ -7,15 +7,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from promptc.runners.candidate import PredictorTexts
+from promptc.runners.candidate import Demo, Nearest, PredictorTexts
 from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError, TwoPart
 from promptc.runners.models.request import CallFailed, Completion, Message, Request
 from promptc.runners.modules.protocol import free_name
+from promptc.runners.neighbours import Pool
 from promptc.runners.phase import BudgetDenied, Lane
+from promptc.runners.retrievers.embedding import embedding_of
 from promptc.spec.fields import Field, Signature
+from promptc.spec.model import Spec
 
 Role = Literal["task", "teacher", "judge"]
 EXTRACT = "extract"
@@ -33,7 +36,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Predictor(msgspec.Struct, frozen=True, kw_only=True):
-    """One place in a program that calls a language model."""
+    """One place in a program that calls a language model.
+
+    `nearest` says which of its demos a row sees, where that is not all of them and a candidate says nothing else.
+    """
 
     name: str
     step: str
@@ -42,15 +48,34 @@ class Predictor(msgspec.Struct, frozen=True, kw_only=True):
     format: Format
     model: str
     params: dict[str, Any] = {}
+    nearest: Nearest | None = None
 
 
 class Speaker(msgspec.Struct, frozen=True, kw_only=True):
-    """A predictor with a candidate's texts: what it says to the model, rendered once for all rows."""
+    """A predictor with a candidate's texts: what it says to the model, rendered once for all rows.
+
+    With a `pool` the prefix holds no demos yet: each row has its own.
+    """
 
     predictor: Predictor
     signature: Signature
     prefix: tuple[Message, ...]
     params: dict[str, Any]
+    pool: Pool | None = None
+
+    async def to_row(self, lane: Lane, inputs: Mapping[str, Any]) -> Speaker:
+        """What it says to a row with these inputs. Raises RowFailed."""
+        return self if self.pool is None else self.showing(await self.pool.chosen(lane, inputs))
+
+    def showing(self, demos: Sequence[Demo]) -> Speaker:
+        """The same with these demos in the prefix."""
+        prefix = self.predictor.format.prefix(self.signature, demos)
+        return msgspec.structs.replace(self, prefix=prefix, pool=None)
+
+    def characters(self) -> int:
+        """The length of what it says before a row's own text, at most."""
+        prefix = self.prefix if self.pool is None else self.showing(self.pool.longest()).prefix
+        return sum(len(message.content) for message in prefix)
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,14 +246,20 @@ def plain_speaker(name: str, signature: Signature, format_: Format, model: str) 
     )
 
 
-def speaker_of(predictor: Predictor, texts: PredictorTexts) -> Speaker:
+def speaker_of(predictor: Predictor, texts: PredictorTexts, spec: Spec) -> Speaker:
     """The predictor with a candidate's texts."""
     signature = _described(predictor.signature, texts)
+    nearest = texts.nearest or predictor.nearest
+    pool = None
+    if nearest is not None:
+        embedding = embedding_of(spec, nearest.model or None)
+        pool = Pool(signature, texts.demos, nearest, embedding=embedding, seed=spec.run.seed)
     return Speaker(
         predictor=predictor,
         signature=signature,
-        prefix=predictor.format.prefix(signature, texts.demos),
+        prefix=predictor.format.prefix(signature, texts.demos if pool is None else ()),
         params={**predictor.format.params(signature), **predictor.params},
+        pool=pool,
     )
 
 

@@ -12,7 +12,7 @@ from promptc.runners.candidate import PredictorTexts
 from promptc.runners.formats.protocol import Format
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.modules.inner import unfit
-from promptc.runners.modules.protocol import Module
+from promptc.runners.modules.protocol import Module, neighbours
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.pipeline import Action, Graph, Node
 from promptc.runners.plugins import build
@@ -131,6 +131,7 @@ def _assertions(step: Step) -> tuple[Assertion, ...]:
 def _predictors(step: Step, module: Module) -> dict[str, Predictor]:
     format_: Format = build(FORMATS, step.format)
     params = {} if step.temperature is None else {"temperature": step.temperature}
+    nearest = neighbours(module, step.signature)
     return {
         predictor.name: predictor
         for suffix, signature in module.predictors(step.signature).items()
@@ -143,6 +144,7 @@ def _predictors(step: Step, module: Module) -> dict[str, Predictor]:
                 format=format_,
                 model=step.model,
                 params=params,
+                nearest=nearest.get(suffix),
             )
         ]
     }

@@ -139,6 +139,8 @@ class Effects:
         self.replayed = 0
         self.rows = 0
         self.watching = False
+        self.kept: dict[bytes, Any] = {}
+        """What rows share for the whole run, such as indexes; see `Lane.once`."""
         self._served: dict[str, set[tuple[str, str]]] = {}
         self.wake: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
@@ -272,7 +274,7 @@ class Effects:
         if not self.ledger.counts_tokens:
             return Amount(1)
         input_bound = sum(_bound(message) for message in request.messages) + 16
-        output_bound = _max_tokens(request.params)
+        output_bound = 0 if request.embeds else _max_tokens(request.params)
         return Amount(1, input_bound + output_bound, self.dollars(model, input_bound, output_bound))
 
     def dollars(self, model: str, input_tokens: int, output_tokens: int) -> float:

@@ -18,6 +18,7 @@ from promptc.runners.records import RowRecord as RowRecord
 from promptc.runners.records import judged_record, merged
 from promptc.runners.records import not_reached as not_reached
 from promptc.runners.repeats import Repeats
+from promptc.runners.retrievers.vectors import EMBED
 from promptc.runners.rows import Example
 
 BYTES_PER_CHARACTER = 4
@@ -134,6 +135,9 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
         if judgements := self._judgements(arm):
             judged = ledger.mean_call("judge") or self._call(arm, sample)
             estimate["judge"] = judged * (judgements * factor)
+        vectors = arm.compiled.vector_calls()
+        if vectors:
+            estimate[EMBED] = (ledger.mean_call(EMBED) or Amount(1)) * (vectors * self.repeats(arm).count)
         return estimate
 
     def _judgements(self, arm: Arm) -> int:
@@ -177,7 +181,8 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
 
     def _worst_row(self, arm: Arm, examples: Sequence[Example]) -> dict[str, Amount]:
         program = arm.compiled.program
-        if self.effects.ledger.counts_tokens and not program.bounded:
+        # Whether documents have to be embedded first shows only when a row asks.
+        if arm.compiled.vector_calls() or (self.effects.ledger.counts_tokens and not program.bounded):
             return self._unbounded(arm)
         _, high = program.calls()
         largest = 0
@@ -232,6 +237,8 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True):
 
     async def row(self, arm: Arm, example: Example, lane: Lane) -> RowRecord:
         """Predict and judge one row, as often as it is to be repeated, all at once."""
+        # Where nothing is judged, ids are whatever the rows of others have.
+        lane.row_id = example.id if self.judge is not None else ""
         repeats = self.repeats(arm)
         if repeats.count == 1:
             record = await self._run(arm, example, lane, 0)

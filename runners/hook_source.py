@@ -15,6 +15,10 @@ METRIC_ARGUMENTS = ("row", "prediction", "trace")
 """What a metric's function is given, in this order."""
 
 
+RETRIEVER_ARGUMENTS = ("queries", "k", "filter")
+"""What a retriever's function is given, in this order."""
+
+
 def locate(base: str | Path, reference: str) -> tuple[Path, str]:
     """The file and the function's name behind `file.py:function`.
 

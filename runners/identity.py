@@ -11,6 +11,7 @@ import msgspec
 
 from promptc.runners.candidate import Candidate
 from promptc.runners.journal import JOURNAL_VERSION
+from promptc.runners.retrievers.documents import file_digest
 from promptc.spec.model import Spec
 
 NOT_PART_OF_A_RESULT = ("gates", "promote", "description")
@@ -50,6 +51,7 @@ def run_identity(
         "hooks": dict(sorted(hooks.items())),
         "files": spec.files,
         "scripts": script_digests(spec),
+        "documents": document_digests(spec),
         "start": start.digest(),
         "journal": JOURNAL_VERSION,
     }
@@ -59,6 +61,15 @@ def run_identity(
 
 def _without_credentials(model: Any) -> Any:
     return {k: v for k, v in model.items() if k not in CREDENTIALS} if isinstance(model, dict) else model
+
+
+def document_digests(spec: Spec) -> dict[str, str]:
+    """The content of the retrievers' documents, by the retriever's name."""
+    return {
+        name: file_digest(use.plugin.params["documents"])
+        for name, use in sorted(spec.retrievers.items())
+        if "documents" in use.plugin.params
+    }
 
 
 def script_digests(spec: Spec) -> dict[str, str]:

@@ -257,7 +257,8 @@ def build_judge(spec: Spec) -> Judge:
 
 def _applied(use: MetricUse, metric: Metric, spec: Spec) -> AppliedMetric:
     only = spec.outputs[0].name if len(spec.outputs) == 1 else None
-    field = use.field or only
+    # What a step found is no output, and neither is its gold one's.
+    field = (use.field or only) if getattr(metric, "step", None) is None else None
     return AppliedMetric(
         use=use,
         metric=metric,

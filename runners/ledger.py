@@ -15,6 +15,8 @@ from promptc.runners.models.request import Completion
 from promptc.spec.model import Budget, RoleBudget
 
 UNLIMITED = float("inf")
+NEVER_ASKED_AGAIN = ("embed",)
+"""Roles whose replies say nothing about how often others have to be asked again."""
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -99,7 +101,7 @@ class Ledger:
         self._spent[role] = self._spent.get(role, Amount()) + amount
         if reask:
             self.reasks += 1
-        else:
+        elif role not in NEVER_ASKED_AGAIN:
             self.first_calls += 1
 
     @property

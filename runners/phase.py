@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WAVE_ROWS = 256
 """Rows under way at once when calls go out in waves. A constant: the cut must not depend on the number of workers."""
 
+_BEFORE_ALL_ROWS = -1
+"""The place in line of calls for all rows."""
+
 Result = TypeVar("Result")
 Strand = TypeVar("Strand")
 
@@ -86,14 +89,26 @@ class _Held(msgspec.Struct, order=True):
     released: asyncio.Future[bool]
 
 
+class _Common:
+    """Work that several rows wait for."""
+
+    def __init__(self, task: asyncio.Future[Any]) -> None:
+        self.task = task
+        self.waiting: list[asyncio.Future[None]] = []
+
+
 class Lane:
-    """One row's way through a phase: everything that the row asks of the outside goes through here."""
+    """One row's way through a phase: everything that the row asks of the outside goes through here.
 
-    __slots__ = ("_cost", "_input_tokens", "_output_tokens", "_place", "_steps", "phase", "row")
+    `row_id` names the row where it is one of the spec's data, so that it is shown no demo that was made of it.
+    """
 
-    def __init__(self, phase: Phase[object], row: int, place: tuple[int, ...] = ()) -> None:
+    __slots__ = ("_cost", "_input_tokens", "_output_tokens", "_place", "_steps", "phase", "row", "row_id")
+
+    def __init__(self, phase: Phase[object], row: int, place: tuple[int, ...] = (), row_id: str = "") -> None:
         self.phase = phase
         self.row = row
+        self.row_id = row_id
         self._place = place
         self._steps = 0
         self._input_tokens = 0
@@ -127,7 +142,8 @@ class Lane:
         which of its replies comes first. What needs one that failed is not begun.
         """
         self._steps += 1
-        lanes = [Lane(self.phase, self.row, (*self._place, self._steps, n)) for n in range(len(works))]
+        places = [(*self._place, self._steps, n) for n in range(len(works))]
+        lanes = [Lane(self.phase, self.row, place, self.row_id) for place in places]
         results = await _Strands(self.phase, works, lanes, needs or [frozenset()] * len(works)).run()
         for lane in lanes:
             self._count(*lane.usage())
@@ -148,6 +164,14 @@ class Lane:
         self._input_tokens += input_tokens
         self._output_tokens += output_tokens
         self._cost = None if self._cost is None or cost is None else self._cost + cost
+
+    async def once(self, key: bytes, work: Callable[[Lane], Awaitable[Strand]]) -> Strand:
+        """What all rows need and one of them brings, such as an index; kept for the run under its key.
+
+        The work has a lane of its own: what it asks is charged to no row, whichever comes first. An error reaches
+        every row that waits and is not kept.
+        """
+        return await self.phase.once(key, work)
 
     async def hook(self, reference: str, payload: object) -> object:
         """The result of the user's function; raises RowFailed."""
@@ -246,6 +270,7 @@ class Phase(Generic[Result]):
         self._changed = asyncio.Event()
         self._held: list[_Held] = []
         self._missing: list[asyncio.Future[None]] = []
+        self._common: dict[bytes, _Common] = {}
         self._error: BaseException | None = None
 
     async def run(
@@ -281,10 +306,11 @@ class Phase(Generic[Result]):
                 self._changed.clear()
         finally:
             source.close()
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.gather(*tasks, return_exceptions=True)
+            under_way = [*tasks, *(common.task for common in self._common.values())]
+            for unfinished in under_way:
+                unfinished.cancel()
+            if under_way:
+                await asyncio.gather(*under_way, return_exceptions=True)
         if self._error is None and self.effects.stopping and not source.exhausted:
             self._error = self.effects.interruption()
         if self._error is not None:
@@ -311,6 +337,40 @@ class Phase(Generic[Result]):
             self._active += 1
         if not released:
             raise BudgetDenied
+
+    async def once(self, key: bytes, work: Callable[[Lane], Awaitable[Strand]]) -> Strand:
+        """The result of work that the rows share: what is kept, what is under way, or what it comes to now."""
+        kept = self.effects.kept
+        if key in kept:
+            result: Strand = kept[key]
+            return result
+        common = self._common.get(key)
+        if common is None:
+            common = self._common[key] = self._begin(key, work)
+        # A row that waits does not move: calls that the work itself makes may be held back until nothing moves.
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        common.waiting.append(waiting)
+        self._pause()
+        await waiting
+        return common.task.result()  # type: ignore[no-any-return]
+
+    def _begin(self, key: bytes, work: Callable[[Lane], Awaitable[Strand]]) -> _Common:
+        lane = Lane(self, _BEFORE_ALL_ROWS, (int.from_bytes(key[:8], "big"),))  # type: ignore[arg-type]
+        self._busy += 1
+        common = _Common(asyncio.ensure_future(work(lane)))
+
+        def ended(task: asyncio.Future[Strand]) -> None:
+            del self._common[key]
+            if not task.cancelled() and task.exception() is None:
+                self.effects.kept[key] = task.result()
+            for waiting in common.waiting:
+                if not waiting.done():
+                    self._busy += 1
+                    waiting.set_result(None)
+            self._pause()
+
+        common.task.add_done_callback(ended)
+        return common
 
     def moving(self, strands: int) -> None:
         """So many more works of one row go on at once: while one of them moves, so does the row."""

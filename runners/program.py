@@ -22,6 +22,7 @@ from promptc.runners.models.request import Message
 from promptc.runners.modules.protocol import Module, judge_calls, shown_replies
 from promptc.runners.phase import Lane
 from promptc.runners.pipeline import Graph, Row, results_of
+from promptc.runners.retrievers.embedding import vector_calls
 from promptc.runners.step_call import StepCall, TraceStep
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
@@ -173,11 +174,22 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         seen = self.known_inputs(step, row)
         if node is None or node.foreach is not None or seen.keys() < node.inputs.keys():
             return None
+        return {**seen, **self.gold_of(step, row)}
+
+    def gold_of(self, step: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a step should give for a row, by its own fields' names: what the program gives as the step gave it."""
+        if self.graph is None:
+            return row
+        node = next((node for node in self.graph.nodes if node.name == step), None)
+        if node is None or node.foreach is not None:
+            return {}
+        given = {field.name for field in node.outputs}
+        found = {}
         for name, expression in self.results.items():
             root, _, field = expression.text.strip().partition(".")
-            if root == step and field in {f.name for f in node.outputs} and name in row:
-                seen[field] = row[name]
-        return seen
+            if root == step and field in given and name in row:
+                found[field] = row[name]
+        return found
 
     def compile(self, candidate: Candidate) -> CompiledProgram:
         """Put a candidate's texts into the program that it chose. What it does not name keeps the spec's texts."""
@@ -185,7 +197,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
             return self.variant(candidate.choices).compile(candidate)
         start = self.start()
         speakers = {
-            name: speaker_of(predictor, candidate.predictors.get(name, start.predictors[name]))
+            name: speaker_of(predictor, candidate.predictors.get(name, start.predictors[name]), self.spec)
             for name, predictor in self.predictors.items()
         }
         return CompiledProgram(program=self, candidate=candidate, speakers=speakers)
@@ -200,22 +212,29 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
 
     def prompt_characters(self) -> int:
         """The length of all prompts without a row's own text."""
-        return sum(len(m.content) for speaker in self.speakers.values() for m in speaker.prefix)
+        return sum(speaker.characters() for speaker in self.speakers.values())
 
     def messages(self, predictor: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """Exactly what is sent first for a row."""
+        """Exactly what is sent first for a row, without the demos that a model would have to choose for it."""
         speaker = self.speakers[predictor]
+        if speaker.pool is not None:
+            speaker = speaker.showing(speaker.pool.chosen_here(inputs) or ())
         return joined(speaker.prefix, speaker.predictor.format.row(speaker.signature, inputs))
 
     def call_estimate(self, row_characters: int, output_tokens: float, dollars: Dollars) -> Amount:
         """What one call is expected to cost: the mean over the predictors, before any has been asked."""
         amounts = []
         for speaker in self.speakers.values():
-            characters = sum(len(m.content) for m in speaker.prefix) + row_characters
+            characters = speaker.characters() + row_characters
             tokens_in = characters / CHARACTERS_PER_TOKEN
             spent = dollars(speaker.predictor.model, int(tokens_in), int(output_tokens))
             amounts.append(Amount(1, tokens_in + output_tokens, spent))
-        return sum(amounts, Amount()) * (1 / len(amounts))
+        return sum(amounts, Amount()) * (1 / max(1, len(amounts)))
+
+    def vector_calls(self) -> int:
+        """Requests for vectors that a row makes at most: for its searches, and for predictors that choose demos."""
+        choosing = sum(s.pool is not None and s.pool.asks_a_model for s in self.speakers.values())
+        return vector_calls(self.program.spec) + choosing
 
     async def run(
         self,

@@ -97,7 +97,7 @@ class StepCall:
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
         """The outputs of one predictor, asked again with the exact error where the reply does not hold them."""
         name = f"{self._step.name}.{predictor}" if predictor else self._step.name
-        speaker = self._compiled.speakers[name]
+        speaker = await self._compiled.speakers[name].to_row(self._lane, inputs)
         role_model = "teacher" if self._role == "teacher" else "task"
         model = role_model if speaker.predictor.model == "task" else speaker.predictor.model
         asked = Asked(

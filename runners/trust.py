@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from promptc.runners.hook_source import METRIC_ARGUMENTS
+from promptc.runners.hook_source import METRIC_ARGUMENTS, RETRIEVER_ARGUMENTS
 from promptc.spec.diagnostics import Position
 from promptc.spec.errors import TrustError
 from promptc.spec.model import PythonCall, Spec
@@ -51,10 +51,17 @@ class TrustFile(msgspec.Struct, frozen=True):
 def code_of(spec: Spec) -> list[CodeUse]:
     """Everything in a spec that is code: functions of metrics and steps, also nested, and key commands."""
     plugins = [(f"metric `{use.name}`", use.plugin, use.position) for use in spec.metrics]
+    plugins += [(f"retriever `{use.name}`", use.plugin, use.position) for use in spec.retrievers.values()]
     for step in spec.steps:
         plugins += [(f"step `{step.name}`", plugin, step.position) for plugin in (step.module, step.format)]
     functions = [
-        CodeUse(kind="function", reference=reference, used_by=used_by, position=position)
+        CodeUse(
+            kind="function",
+            reference=reference,
+            used_by=used_by,
+            position=position,
+            arguments=RETRIEVER_ARGUMENTS if plugin.kind == "retriever" else METRIC_ARGUMENTS,
+        )
         for used_by, plugin, position in plugins
         for reference in _references(plugin)
     ]

@@ -20,6 +20,7 @@ from promptc.spec.model import (
     Gate,
     MetricUse,
     Model,
+    RetrieverUse,
     RunSettings,
     Subprogram,
 )
@@ -28,6 +29,7 @@ from promptc.spec.plugin import Plugin
 from promptc.spec.structure import Schema, whole_numbers
 from promptc.spec.type_text import TypeTextError
 
+RETRIEVER_KEYS = ("k",)
 METRIC_KEYS = ("name", "weight", "negate", "field", "expected", "when", "model")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
@@ -246,6 +248,20 @@ class Parts:
             path,
             f"write {plugin.name}: {{{missing[0]}: {shown}}}",
         )
+
+    def retrievers(self) -> dict[str, RetrieverUse]:
+        """Where passages are found, by name; documents with absolute paths."""
+        return {str(path[1]): self._retriever(node, path) for path, node in self.entries("retrievers")}
+
+    def _retriever(self, node: Node, path: Path) -> RetrieverUse:
+        plugin = self.plugin("retriever", node, path)
+        own = {key: value for key, value in plugin.params.items() if key in RETRIEVER_KEYS}
+        params = {key: value for key, value in plugin.params.items() if key not in RETRIEVER_KEYS}
+        if "documents" in params:
+            written = node.value[plugin.name].value["documents"]
+            params["documents"] = self._data_path(written, (*path, plugin.name, "documents"))
+        judged = msgspec.structs.replace(plugin, params=params)
+        return RetrieverUse(plugin=judged, name=str(path[1]), position=node.key or node.position, **own)
 
     def metrics(self, scope: Scope, programs: ProgramReader) -> tuple[MetricUse, ...]:
         """Metrics with what they are applied to. Every name is there once."""

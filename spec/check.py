@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
-from promptc.spec.model import MODEL_ROLES, Gate, MetricUse, Spec
+from promptc.spec.model import MODEL_ROLES, Gate, Loop, MetricUse, Retrieve, Spec, Stage, Subprogram
 from promptc.spec.nodes import dotted
-from promptc.spec.pipeline import judging_steps
+from promptc.spec.pipeline import all_stages, judging_steps
 from promptc.spec.suggest import closest, did_you_mean, listed
 
 SPLITS = ("train", "dev", "test", "all")
 WHOLE_PREDICTION = frozenset({"llm_judge", "python", "all", "any"})
 """Metrics that judge all outputs together unless `field:` names one."""
+PASSAGE_METRICS = frozenset({"recall_at_k", "mrr", "ndcg", "passage_match"})
+"""Metrics that judge passages: an output field's, or those that a step found."""
 OTHER_FIGURES = ("cost", "models", "winner")
 """Groups of figures that are no part of the data."""
 
@@ -24,6 +26,7 @@ def check_spec(spec: Spec, broken: frozenset[str] = frozenset()) -> tuple[Diagno
     """All findings. What depends on a top-level key in `broken`, which is wrong already, is not looked at."""
     checker = _Checker(spec, broken)
     checker.models()
+    checker.retrievers()
     checker.metrics()
     checker.unread_outputs()
     checker.objective()
@@ -102,6 +105,27 @@ class _Checker:
                     hint="keep one",
                 )
 
+    def retrievers(self) -> None:
+        """Names of retrievers, and of their models, that nobody has declared."""
+        if not self._sound("retrievers"):
+            return
+        for stage in all_stages(self._spec.stages):
+            action = stage.action
+            if isinstance(action, Retrieve) and action.retriever not in self._spec.retrievers:
+                names = [name for name in self._spec.retrievers if "." not in name]
+                self.findings.error(
+                    f'no retriever is called "{action.retriever}"',
+                    stage.position,
+                    path="pipeline",
+                    hint=did_you_mean(action.retriever, names) or "declare it under retrievers:",
+                )
+        if self._sound("models"):
+            for name, use in self._spec.retrievers.items():
+                model = use.plugin.params.get("model")
+                if isinstance(model, str):
+                    place = self._spec.positions.get(f"retrievers.{name}.{use.plugin.name}.model")
+                    self._model(model, place or use.position, f"retrievers.{name}")
+
     def _model(self, name: str, position: Position | None, path: str) -> None:
         known = tuple(dict.fromkeys((*self._spec.models, *MODEL_ROLES)))
         if name in known or "/" in name:
@@ -131,10 +155,35 @@ class _Checker:
         if not self._outputs or not self._sound("fields", "signature", "pipeline"):
             return
         for index, use in enumerate(uses):
+            path = f"metrics.{index}.{use.plugin.name}"
+            self._metric_step(use, path)
             parts = [(use.plugin.name, use.plugin.params, use.field)]
-            for name, _, field in _with_parts(parts):
-                self._metric_field(name, field, use, f"metrics.{index}.{use.plugin.name}.field")
-            self._other_output(use, f"metrics.{index}.{use.plugin.name}.of")
+            for name, params, field in _with_parts(parts):
+                if not _judges_a_step(name, params):
+                    self._metric_field(name, field, use, f"{path}.field")
+            self._other_output(use, f"{path}.of")
+
+    def _metric_step(self, use: MetricUse, path: str) -> None:
+        """A step that a metric of passages names and the pipeline has not, or without gold for it."""
+        name, key = use.plugin.name, "step" if _judges_a_step(use.plugin.name, use.plugin.params) else ""
+        if not key:
+            return
+        step = use.plugin.params[key]
+        steps = tuple(_retrieving(self._spec.stages))
+        if step not in steps:
+            self.findings.error(
+                f'no step called "{step}" retrieves',
+                self._spec.positions.get(f"{path}.{key}") or use.position,
+                path=f"{path}.{key}",
+                hint=did_you_mean(step, steps) or "name a step with retrieve:",
+            )
+        if use.expected is None:
+            self.findings.error(
+                f"{name}: nothing says what the step should find",
+                use.position,
+                path=path,
+                hint="add expected: with the column that holds it",
+            )
 
     def _other_output(self, use: MetricUse, path: str) -> None:
         """The output that a calibration is `of`."""
@@ -171,7 +220,9 @@ class _Checker:
             return
         read: set[str] = set()
         for use in self._spec.metrics:
-            for name, _, field in _with_parts([(use.plugin.name, use.plugin.params, use.field)]):
+            for name, params, field in _with_parts([(use.plugin.name, use.plugin.params, use.field)]):
+                if _judges_a_step(name, params):
+                    continue
                 if field is not None:
                     read.add(field)
                 elif name not in _COMPOSITES or len(self._outputs) == 1:
@@ -259,6 +310,22 @@ class _Checker:
             self.findings.warning(
                 "freeze: leaves the optimizer nothing to change", self._place(path), path=path
             )
+
+
+def _judges_a_step(name: str, params: Mapping[str, Any]) -> bool:
+    """True for a metric of passages that looks at a step's hits and not at an output."""
+    return name in PASSAGE_METRICS and "step" in params
+
+
+def _retrieving(stages: Iterable[Stage], prefix: str = "") -> Iterator[str]:
+    """The retrieving steps as the trace names them: those of a program with its name before theirs."""
+    for stage in stages:
+        if isinstance(stage.action, Retrieve):
+            yield f"{prefix}{stage.name}"
+        elif isinstance(stage.action, Loop):
+            yield from _retrieving(stage.action.stages, prefix)
+        elif isinstance(stage.action, Subprogram):
+            yield from _retrieving(stage.action.stages, f"{prefix}{stage.name}.")
 
 
 def _with_parts(

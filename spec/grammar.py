@@ -26,11 +26,12 @@ from promptc.spec.grammar_types import (
     refer,
     text,
     type_definitions,
+    whole,
 )
 from promptc.spec.nodes import Path
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = ("metric", "optimizer", "module", "format")
+KINDS = ("metric", "optimizer", "module", "format", "retriever")
 """The kinds of plug-in that a spec names by their parameters."""
 
 ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react",)}
@@ -45,7 +46,6 @@ class Later(msgspec.Struct, frozen=True):
 
 
 LATER: tuple[Later, ...] = (
-    Later(("retrievers",)),
     Later(("tools",)),
     Later(("sweep",)),
     Later(("promote",)),
@@ -104,10 +104,9 @@ def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] 
 
 
 def with_own_keys(kind: str, schema: Schema) -> Schema:
-    """The parameters of a plug-in, and with a metric what every metric takes."""
-    if kind != "metric":
-        return schema
-    return {**schema, "properties": {**metric_keys(), **schema["properties"], **metric_keys()}}
+    """The parameters of a plug-in, and with a metric or a retriever what every one of them takes."""
+    own = {"metric": metric_keys, "retriever": retriever_keys}.get(kind)
+    return schema if own is None else {**schema, "properties": {**own(), **schema["properties"], **own()}}
 
 
 def metric_keys() -> dict[str, Schema]:
@@ -136,6 +135,11 @@ def metric_keys() -> dict[str, Schema]:
             "The model that judges: a name under models:, or a litellm name.", "judge", minLength=1
         ),
     }
+
+
+def retriever_keys() -> dict[str, Schema]:
+    """What every entry under `retrievers:` takes besides the retriever's own parameters."""
+    return {"k": whole("How many passages a search brings, unless it says so itself.", 4, minimum=1)}
 
 
 def _any_plugin() -> Schema:
@@ -219,9 +223,10 @@ def _pipeline() -> dict[str, Schema]:
             {"answer": "first(shorten.short, answer.answer)"},
         ),
         "retrievers": named(
-            "Where steps find passages." + NOT_YET,
-            plugins,
-            {"handbook": {"bm25": {"documents": "corpus.jsonl"}}},
+            "Where steps find passages: retrievers by a name of your own.",
+            {"$ref": "#/$defs/retriever"},
+            {"handbook": {"bm25": {"documents": "corpus.jsonl", "k": 4}}},
+            propertyNames={"pattern": NAME, "$comment": NAME_IN_WORDS},
         ),
         "tools": named(
             "What a model may call." + NOT_YET,

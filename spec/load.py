@@ -183,6 +183,7 @@ class _Reading:
             steps=program.steps if program is not None else (),
             stages=program.stages if isinstance(program, Pipeline) else (),
             results=program.results if isinstance(program, Pipeline) else {},
+            retrievers={**self._programs.retrievers, **parts.retrievers()},
             metrics=parts.metrics(metric_scope(judged), self._programs.read),
             objective=_objective(objective),
             slices=parts.texts("slices"),

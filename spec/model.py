@@ -20,6 +20,9 @@ Transport = Literal["litellm", "direct", "embedded", "script", "replay"]
 MODEL_ROLES: tuple[str, ...] = ("task", "teacher", "proposer", "judge", "embed", "extract")
 """Names under `models:` that have a meaning of their own; all but `embed` fall back to `task`."""
 
+DEFAULT_K = 4
+"""How many passages a search brings where nobody says."""
+
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """US dollars per million tokens."""
@@ -214,6 +217,15 @@ class MetricUse(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
 
 
+class RetrieverUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry under `retrievers:`: where passages are found, and how many a search brings unless it says so."""
+
+    plugin: Plugin
+    name: str
+    k: int = DEFAULT_K
+    position: Position | None = None
+
+
 class RoleBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A wall for one role."""
 
@@ -286,6 +298,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     steps: tuple[Step, ...] = ()
     stages: tuple[Stage, ...] = ()
     results: dict[str, str] = {}
+    retrievers: dict[str, RetrieverUse] = {}
     metrics: tuple[MetricUse, ...] = ()
     objective: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()

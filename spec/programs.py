@@ -13,7 +13,17 @@ from promptc.spec.building import Parts
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.fields import Field
 from promptc.spec.files import FileRefused, digest
-from promptc.spec.model import Loop, Model, PythonCall, Spec, Stage, Step, Subprogram
+from promptc.spec.model import (
+    Loop,
+    Model,
+    PythonCall,
+    Retrieve,
+    RetrieverUse,
+    Spec,
+    Stage,
+    Step,
+    Subprogram,
+)
 from promptc.spec.nodes import Node, plain
 from promptc.spec.pipeline import StageReader, asking_steps
 from promptc.spec.program import STEP
@@ -142,12 +152,13 @@ class _Source(msgspec.Struct, frozen=True):
 
 
 class ProgramFiles:
-    """Reads the programs that steps name. `models` and `files` collect what they bring along."""
+    """Reads the programs that steps name. `models`, `retrievers` and `files` collect what they bring along."""
 
     def __init__(self, load: LoadProgram, depth: int) -> None:
         self._load = load
         self._depth = depth
         self.models: dict[str, Model] = {}
+        self.retrievers: dict[str, RetrieverUse] = {}
         self.files: dict[str, str] = {}
 
     def read(self, parts: Parts, node: Node, name: str) -> Subprogram | None:
@@ -170,6 +181,9 @@ class ProgramFiles:
             if model != "task":
                 self.models.setdefault(model, declared)
         inner = os.path.relpath(spec.base, parts.folder.base.resolve())
+        self.retrievers |= {
+            f"{name}.{own}": _moved_retriever(use, name, inner) for own, use in spec.retrievers.items()
+        }
         self.files |= {os.path.normpath(os.path.join(inner, file)): mark for file, mark in spec.files.items()}
         return _as_step(spec, parts, name, source.texts)
 
@@ -269,6 +283,23 @@ def renamed(prefix: str, name: str) -> str:
     return ".".join(part for part in parts if part)
 
 
+def _moved(reference: str, folder: str) -> str:
+    """A function of a program's folder, as the outer spec calls it."""
+    file, _, function = reference.rpartition(":")
+    return f"{os.path.normpath(os.path.join(folder, file))}:{function}"
+
+
+def _moved_retriever(use: RetrieverUse, prefix: str, folder: str) -> RetrieverUse:
+    """A retriever of a program, with the names that it and those that it asks have in the outer spec."""
+    params = dict(use.plugin.params)
+    if use.plugin.name == "python":
+        params["function"] = _moved(params["function"], folder)
+    if use.plugin.name == "hybrid":
+        params["retrievers"] = [f"{prefix}.{name}" for name in params["retrievers"]]
+    plugin = msgspec.structs.replace(use.plugin, params=params)
+    return msgspec.structs.replace(use, name=f"{prefix}.{use.name}", plugin=plugin)
+
+
 class _Change(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a program's steps where it is a step itself."""
 
@@ -284,9 +315,9 @@ class _Change(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(action, Step):
             action = self._step(action)
         elif isinstance(action, PythonCall):
-            file, _, function = action.reference.rpartition(":")
-            moved = os.path.normpath(os.path.join(self.folder, file))
-            action = msgspec.structs.replace(action, reference=f"{moved}:{function}")
+            action = msgspec.structs.replace(action, reference=_moved(action.reference, self.folder))
+        elif isinstance(action, Retrieve):
+            action = msgspec.structs.replace(action, retriever=f"{self.prefix}.{action.retriever}")
         elif isinstance(action, Loop | Subprogram):
             action = msgspec.structs.replace(action, stages=tuple(self.stage(one) for one in action.stages))
             if isinstance(action, Subprogram):

@@ -13,6 +13,7 @@ import msgspec
 
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import (
+    DEFAULT_K,
     Action,
     Budget,
     Check,
@@ -22,6 +23,7 @@ from promptc.spec.model import (
     Model,
     PythonCall,
     Retrieve,
+    RetrieverUse,
     SetValues,
     Spec,
     Stage,
@@ -38,6 +40,10 @@ def resolved_tree(spec: Spec) -> Tree:
     tree |= _given("description", spec.description)
     tree |= _given("models", {name: _model(model) for name, model in spec.models.items()})
     tree |= _given("data", _data(spec.data, spec.base))
+    own = [
+        use for name, use in spec.retrievers.items() if "." not in name
+    ]  # programs keep theirs to themselves
+    tree |= _given("retrievers", {use.name: _retriever(use, spec.base) for use in own})
     if spec.stages:
         tree["inputs"] = {field.name: _field(field) for field in spec.inputs}
         tree["pipeline"] = [_stage(stage) for stage in spec.stages]
@@ -174,6 +180,15 @@ def _metric(use: MetricUse) -> str | Tree:
     program = {"program": use.program.source} if use.program is not None else {}
     params = {**own, **use.plugin.params, **program}
     return {use.plugin.name: params} if params else use.plugin.name
+
+
+def _retriever(use: RetrieverUse, base: str) -> str | Tree:
+    params = dict(use.plugin.params)
+    if "documents" in params:
+        params["documents"] = _relative(params["documents"], base)
+    if use.k != DEFAULT_K:
+        params["k"] = use.k
+    return _plugin(msgspec.structs.replace(use.plugin, params=params))
 
 
 def _plugin(plugin: Plugin) -> str | Tree:

@@ -8,8 +8,10 @@ Within one event loop, from synchronous code, or on its own:
 
 A fault is a name in FAULTS or a Fault. It strikes by seeded probability (`faults={"429": 0.1}`) or by plan
 (`plan=["500", None, "reset"]`: the first request, the second …, then none; or a function of number and body).
-GET /stats counts requests, status codes, faults, the most requests in flight, distinct bodies answered with
-200, and `repaid`: bodies answered with 200 more than once. POST /reset forgets them.
+Asked with `input`, it answers as an embedding model; with `bare`, a reply is the whole JSON body of any other service,
+and parameters of a GET request stand for its body. GET /stats counts requests, status codes, faults, the most requests
+in flight, distinct bodies answered with 200, and `repaid`: bodies answered with 200 more than once. POST /reset forgets
+them.
 """
 
 from __future__ import annotations
@@ -147,6 +149,7 @@ class Loopback:
         port: int = 0,
         keep: int = 1000,
         tls: ssl.SSLContext | None = None,
+        bare: bool = False,
     ) -> None:
         unknown = sorted(set(faults or {}) - set(FAULTS))
         if unknown:
@@ -154,7 +157,7 @@ class Loopback:
         self.reply = reply
         self.latency, self.jitter = latency, jitter
         self.faults, self.plan, self.rate, self.retry_after = dict(faults or {}), plan, rate, retry_after
-        self.seed, self.port, self.tls = seed, port, tls
+        self.seed, self.port, self.tls, self.bare = seed, port, tls, bare
         self.seen: deque[Body] = deque(maxlen=keep)
         self.headers: deque[Mapping[str, str]] = deque(maxlen=keep)
         self.paths: deque[str] = deque(maxlen=keep)
@@ -233,7 +236,7 @@ class Loopback:
 
     async def _answer(self, request: web.BaseRequest, raw: bytes, number: int) -> web.StreamResponse:
         try:
-            body = msgspec.json.decode(raw, type=dict[str, Any])
+            body = dict(request.query) if request.method == "GET" else msgspec.json.decode(raw, type=Body)
         except msgspec.DecodeError:
             return self._respond(error(400, "the request is not a JSON object"), {}, raw, number)
         self.seen.append(body)
@@ -329,6 +332,11 @@ class Loopback:
         return web.Response(body=self._completion(fault, body, raw, number), headers=headers)
 
     def _completion(self, fault: Fault, body: Body, raw: bytes, number: int) -> bytes:
+        if "input" in body:
+            return self._vectors(body, raw)
+        if self.bare:
+            assert callable(self.reply)
+            return msgspec.json.encode(self.reply(body))
         written = self._written(body) if fault.content is None else fault.content
         message = {"role": "assistant", "content": written} if isinstance(written, str) else dict(written)
         message |= fault.message
@@ -354,6 +362,15 @@ class Loopback:
             }
         )
 
+    def _vectors(self, body: Body, raw: bytes) -> bytes:
+        """OpenAI's embeddings, the last text's first: clients must go by the index."""
+        data = [
+            {"object": "embedding", "index": place, "embedding": letters(text)}
+            for place, text in reversed(list(enumerate(body["input"])))
+        ]
+        usage = {"prompt_tokens": len(raw) // 4, "total_tokens": len(raw) // 4}
+        return msgspec.json.encode({"object": "list", "data": data, "model": body["model"], "usage": usage})
+
     def _written(self, body: Body) -> str | Mapping[str, Any]:
         if isinstance(self.reply, str | Mapping):
             return self.reply
@@ -361,6 +378,11 @@ class Loopback:
             return self.reply(body)
         asked = next((m["content"] for m in reversed(body["messages"]) if m["role"] == "user"), "")
         return next((text for needle, text in self.reply if needle in asked), "")
+
+
+def letters(text: str) -> list[float]:
+    """A vector that counts the letters from a to z: texts of the same letters point the same way."""
+    return [float(text.lower().count(chr(ord("a") + n))) for n in range(26)]
 
 
 def _gone(request: web.BaseRequest) -> bool:

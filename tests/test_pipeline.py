@@ -34,6 +34,7 @@ def spec_of(pipeline: list[dict[str, Any]], *, base: Path = FOLDER, **keys: Any)
         "name": "t",
         "models": {"task": "openai/t"},
         "inputs": {"text": "string"},
+        "retrievers": {"docs": {"colbert": {"url": "http://localhost:1/search"}}},
         "pipeline": pipeline,
         **keys,
     }

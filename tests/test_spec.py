@@ -167,7 +167,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
     write(tmp_path, "prompts/answer.md", "Answer in the language of the question.")
     findings = findings_of(HANDBOOK, tmp_path)
     assert [(finding.path, finding.position.line) for finding in findings] == [
-        ("retrievers", 5),
         ("sweep", 35),
     ]
     assert all(finding.message.endswith("is not available yet in this version") for finding in findings)
@@ -176,7 +175,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
 @pytest.mark.parametrize(
     ("lines", "path"),
     [
-        ("retrievers: {x: {bm25: {documents: c.jsonl}}}", "retrievers"),
         ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
         ("sweep: {models.task: [a/b]}", "sweep"),
         ("promote: prompts/x.json", "promote"),

@@ -41,6 +41,7 @@ def render(spec: Path | None, **typed: Any) -> int:
     """
     from promptc.cli.entry import open_view
     from promptc.cli.loading import load, read_candidate, read_environment
+    from promptc.cli.opening import own_candidate
     from promptc.cli.rendering import rendered_json, rendered_text
     from promptc.runners.build import build_program
 
@@ -49,9 +50,7 @@ def render(spec: Path | None, **typed: Any) -> int:
     loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
     program = build_program(loaded.spec)
     candidate = (
-        read_candidate(typed["candidate"], program)
-        if typed["candidate"]
-        else loaded.candidate or program.start()
+        read_candidate(typed["candidate"], program) if typed["candidate"] else own_candidate(loaded, program)
     )
     row = _row(loaded, typed["row_id"]) if typed["row_id"] else None
     upstream = _upstream(typed["run"], typed["row_id"], terminal, environment) if typed["run"] else {}

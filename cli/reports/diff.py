@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,8 @@ def predictor_lines(texts: PredictorTexts) -> list[str]:
         lines += [f"description of {one_line(name)}:", *_indented(description)]
     if texts.model:
         lines.append(f"model: {one_line(texts.model)}")
+    if texts.nearest is not None:
+        lines.append(f"shows each row {texts.nearest.in_words()}")
     for demo in texts.demos:
         lines += demo_lines(demo)
     return lines
@@ -93,8 +95,7 @@ def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters
     for name in dict.fromkeys((*before, *after)):
         olds = before[name].demos if name in before else ()
         news = after[name].demos if name in after else ()
-        gone = [demo for demo in olds if demo not in news]
-        added = [demo for demo in news if demo not in olds]
+        gone, added = _beyond(olds, news), _beyond(news, olds)
         hidden += max(len(gone) - demos, 0) + max(len(added) - demos, 0)
         if name in before:
             before[name] = _with_demos(before[name], gone[:demos], characters)
@@ -105,6 +106,12 @@ def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters
         winner=Candidate(predictors=after, choices=_cut_choices(winner.choices)),
         hidden=hidden,
     )
+
+
+def _beyond(demos: Sequence[Demo], others: Sequence[Demo]) -> list[Demo]:
+    """Those of the demos that are not among the others; there may be thousands of both."""
+    known = {msgspec.json.encode(demo, order="deterministic") for demo in others}
+    return [demo for demo in demos if msgspec.json.encode(demo, order="deterministic") not in known]
 
 
 def _cut(texts: PredictorTexts) -> PredictorTexts:

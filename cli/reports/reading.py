@@ -54,8 +54,10 @@ def prompt_facts(details: ReportDetails, look: Look) -> str:
         before, after = _demos(details.start), _demos(details.winner)
         if before or after:
             bootstrapped = sum(1 for demo in after if demo.source == "bootstrapped")
+            chosen = [t.nearest.k for t in details.winner.predictors.values() if t.nearest is not None]
+            shown = f", {count(max(chosen))} for each row" if chosen else ""
             kinds = f" ({count(bootstrapped)} bootstrapped)" if bootstrapped else ""
-            facts.append(look.words(f"{count(len(before))} → {counted(len(after), 'demo')}{kinds}"))
+            facts.append(look.words(f"{count(len(before))} → {counted(len(after), 'demo')}{kinds}{shown}"))
     return f" {look.marks.dot} ".join(facts)
 
 

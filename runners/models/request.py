@@ -12,6 +12,10 @@ from promptc.spec.media import AttachmentKind
 FinishReason = Literal["stop", "length", "refused", "tool_calls", "other"]
 
 
+EMBEDDINGS = "embeddings:"
+"""How the endpoint of a model begins that is asked for vectors."""
+
+
 class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An image, recording or file that goes with a message; the text calls it by its label, in brackets.
 
@@ -71,6 +75,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     rollout: int = 0
     endpoint: str = ""
+
+    @property
+    def embeds(self) -> bool:
+        """True where vectors are asked for, one per message, and no text."""
+        return self.endpoint.startswith(EMBEDDINGS)
 
     def key(self) -> bytes:
         """16 bytes that identify the request: equal requests have equal keys, in any process."""

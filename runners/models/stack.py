@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from random import Random
 from typing import Any
 
@@ -22,7 +22,7 @@ from promptc.runners.models.cache import Cache
 from promptc.runners.models.cached import Cached, InFlight
 from promptc.runners.models.limiter import Limited, Limiter
 from promptc.runners.models.prices import PriceMap, Pricing, pricing_of
-from promptc.runners.models.request import Completion, Layer, Message, Request, Usage
+from promptc.runners.models.request import EMBEDDINGS, Completion, Layer, Message, Request, Usage
 from promptc.runners.models.retry import Retrying, RetryPolicy
 from promptc.runners.models.secrets import Credentials, Redacted, Redactor
 from promptc.runners.models.settings import endpoint_of, full_name, request_params, transport_of
@@ -35,6 +35,10 @@ from promptc.spec.model import Limits, Model
 
 LOCAL_TRANSPORTS = frozenset({"embedded", "script", "replay"})
 """Transports that open no socket and work offline."""
+
+
+EMBEDDING_TRANSPORTS = {"direct": "direct_embeddings", "litellm": "litellm_embeddings"}
+"""What carries a request for vectors where these carry one for text."""
 
 
 def nothing_recorded(key: bytes) -> Completion | None:
@@ -80,6 +84,7 @@ class ModelStack:
     def __init__(self, opened: Mapping[str, _Opened], shared: _Shared) -> None:
         self._opened = opened
         self._attachments = shared.attachments
+        self.redactor = shared.redactor
         self._limiters = tuple(shared.limiters.values())
         self._retrying = tuple(shared.retrying)
         self._replays = tuple(shared.replays)
@@ -168,13 +173,15 @@ def open_models(
     settings: StackSettings | None = None,
     prices: PriceMap | None = None,
     recorded: Callable[[bytes], Completion | None] = nothing_recorded,
+    embedding: Collection[str] = (),
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> ModelStack:
     """Every model, ready to be asked; no socket is opened and no key is looked for before the first request.
 
     Names for the same model at the same address with the same key share a limiter. `recorded` finds replies
-    by key for the replay transport. Raises SpecError or DataError for a script that is missing or wrong.
+    by key for the replay transport; `embedding` are the names that are asked for vectors. Raises SpecError or
+    DataError for a script that is missing or wrong.
     """
     settings = settings or StackSettings()
     shared = _Shared(
@@ -184,6 +191,7 @@ def open_models(
         settings=settings,
         prices=prices or PriceMap(),
         recorded=recorded,
+        embedding=frozenset(embedding),
         random=Random(settings.seed),
         attachments=settings.attachments,
         limiters=_limiters(models, settings.concurrency, clock, sleep),
@@ -207,6 +215,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     settings: StackSettings
     prices: PriceMap
     recorded: Callable[[bytes], Completion | None]
+    embedding: frozenset[str]
     random: Random
     attachments: Attachments
     limiters: dict[_Account, Limiter]
@@ -273,6 +282,8 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
     )
     try:
         endpoint = local_endpoint(model, settings.base) or endpoint_of(model, shared.environment)
+        if name in shared.embedding:
+            kind, endpoint = EMBEDDING_TRANSPORTS.get(kind, kind), f"{EMBEDDINGS}{endpoint}"
         layer = open_transport(kind, named, services)
     except OSError as error:
         raise _unreadable_script(name, model, error) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from promptc.runners.candidate import Nearest
 from promptc.runners.metrics.protocol import Metric, Score
 from promptc.spec.fields import Signature
 
@@ -103,6 +104,32 @@ class Rewarding(Protocol):
 def judge_calls(module: Module) -> int:
     """Most model calls per row of the metrics that the module asks."""
     return module.judged() if isinstance(module, Rewarding) else 0
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A module whose predictors show a row only those demos that are most like it."""
+
+    def nearest(self) -> Nearest:
+        """Which ones."""
+        ...
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """A module around another one, whose predictors are among its own under the same names."""
+
+    @property
+    def inner(self) -> Module:
+        """The other one."""
+        ...
+
+
+def neighbours(module: Module, signature: Signature) -> dict[str, Nearest]:
+    """Which demos a row sees, by the suffixes of those predictors that do not show it all of them."""
+    if isinstance(module, Choosing):
+        return dict.fromkeys(module.predictors(signature), module.nearest())
+    return neighbours(module.inner, signature) if isinstance(module, Wrapping) else {}
 
 
 def shown_replies(module: Module) -> int:

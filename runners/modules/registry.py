@@ -8,5 +8,6 @@ MODULES: dict[str, str] = {
     "majority": "promptc.runners.modules.majority:Majority",
     "best_of_n": "promptc.runners.modules.best_of_n:BestOfN",
     "multi_chain_comparison": "promptc.runners.modules.multi_chain_comparison:MultiChainComparison",
+    "knn": "promptc.runners.modules.knn:Knn",
     "refine": "promptc.runners.modules.refine:Refine",
 }

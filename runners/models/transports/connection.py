@@ -7,7 +7,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,7 +73,7 @@ def trusted_certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class Connection:
-    """Posts to one URL. Raises CallFailed for everything that is not an HTTP reply.
+    """Asks at one URL. Raises CallFailed for everything that is not an HTTP reply.
 
     A refused connection or an unknown host is fatal at once while the server was never reached, since nothing
     will be different for the next request; later it may be a restart, and is worth a retry.
@@ -90,14 +90,21 @@ class Connection:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send the body as JSON and read the whole reply."""
+        # aiohttp warns about long byte strings, since it cannot send them in pieces.
+        data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+        return await self._sent("POST", headers, data=data)
+
+    async def get(self, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """Ask with these parameters behind the URL and read the whole reply."""
+        return await self._sent("GET", headers, params=query)
+
+    async def _sent(self, method: str, headers: Mapping[str, str], **sent: Any) -> Answer:
         import aiohttp
 
         session = self._session or self._open()
-        # aiohttp warns about long byte strings, since it cannot send them in pieces.
-        data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
         try:
-            async with session.post(
-                self._url, data=data, headers=headers, proxy=self._proxy, allow_redirects=False
+            async with session.request(
+                method, self._url, headers=headers, proxy=self._proxy, allow_redirects=False, **sent
             ) as response:
                 content = await response.read()
         except TimeoutError as error:
@@ -174,7 +181,9 @@ class Connection:
             return self._unreachable(os.strerror(error.errno).lower() if error.errno else "no connection")
         if isinstance(error, aiohttp.InvalidURL):
             return CallFailed(
-                f"{model}: {self._who.address} is not an address", fatal=True, hint="correct api_base"
+                f"{model}: {self._who.address} is not an address",
+                fatal=True,
+                hint=f"correct {self._who.setting}",
             )
         return CallFailed(
             f"{model}: the connection broke ({one_line(_short(error))})",
@@ -185,7 +194,7 @@ class Connection:
         hint = (
             "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             if proxy
-            else "is the server running, and is api_base right?"
+            else f"is the server running, and is {self._who.setting} right?"
         )
         return CallFailed(
             f"{self._who.model}: cannot reach {self._who.address}: {why}",

@@ -49,12 +49,16 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class Failing(msgspec.Struct, frozen=True, kw_only=True):
-    """Who failed, for the sentences: the model as the spec names it, where it is, what helps with a 401."""
+    """Who failed, for the sentences: the model as the spec names it, where it is, what helps with a 401.
+
+    `setting` is the key of the spec that says where it is.
+    """
 
     model: str
     address: str = ""
     sent_name: str = ""
     key_hint: str = ""
+    setting: str = "api_base"
 
 
 def one_line(text: str) -> str:
@@ -118,7 +122,7 @@ def failure(status: int, error: ErrorBody, headers: Mapping[str, str], who: Fail
     if status in (404, 405):
         return CallFailed(message, fatal=True, status=status, hint=_not_found_hint(who))
     if 300 <= status < 400:
-        hint = f"{who.address} sends to {headers.get('location', 'elsewhere')}: correct api_base"
+        hint = f"{who.address} sends to {headers.get('location', 'elsewhere')}: correct {who.setting}"
         return CallFailed(message, fatal=True, status=status, hint=hint)
     return CallFailed(
         message,
@@ -220,6 +224,8 @@ def _compact(value: Any) -> str:
 def _not_found_hint(who: Failing) -> str:
     if not who.address:
         return "check the model's name"
+    if not who.sent_name:
+        return f"there is nothing at {who.address}: correct {who.setting}"
     return (
         f"asked {who.address} for {who.sent_name!r}: check the model's name, and whether api_base needs /v1"
     )

@@ -80,14 +80,13 @@ class LitellmTransport:
         from openai import OpenAIError
 
         params = seeded(request.params, request.rollout)
-        wired = await wire_messages(request.messages, self._services.attachments)
-        messages = [m if isinstance(m, dict) else {"role": m.role, "content": m.content} for m in wired]
+        asked = await self._asked(request)
         while True:
             options = self._options or await self._authorized()
             sent = self._parameters.adapted(params)
             try:
                 async with asyncio.timeout(self._services.timeout):
-                    reply = await litellm.acompletion(messages=messages, **{**sent, **options})
+                    reply = await self._sent(litellm, {**asked, **sent, **options})
             except TimeoutError:
                 raise self._timed_out() from None
             except OpenAIError as error:
@@ -102,6 +101,17 @@ class LitellmTransport:
         if self._litellm is not None:
             await self._litellm.close_litellm_async_clients()
             self._litellm.in_memory_llm_clients_cache.flush_cache()
+
+    async def _asked(self, request: Request) -> dict[str, Any]:
+        """What a call says besides the model's name and parameters."""
+        wired = await wire_messages(request.messages, self._services.attachments)
+        return {
+            "messages": [m if isinstance(m, dict) else {"role": m.role, "content": m.content} for m in wired]
+        }
+
+    async def _sent(self, litellm: ModuleType, options: dict[str, Any]) -> Any:
+        """litellm's reply to one call."""
+        return await litellm.acompletion(**options)
 
     def _open(self) -> ModuleType:
         self._litellm = load_litellm()

@@ -20,6 +20,8 @@ from promptc.spec.model import Model
 TRANSPORTS: Mapping[str, str] = {
     "litellm": "promptc.runners.models.transports.litellm_transport:LitellmTransport",
     "direct": "promptc.runners.models.transports.direct:Direct",
+    "direct_embeddings": "promptc.runners.models.transports.embeddings:DirectEmbeddings",
+    "litellm_embeddings": "promptc.runners.models.transports.embeddings:LitellmEmbeddings",
     "embedded": "promptc.runners.models.transports.registry:embedded",
     "script": "promptc.runners.models.transports.script:Script",
     "replay": "promptc.runners.models.transports.replay:Replay",

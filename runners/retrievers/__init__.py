@@ -1,0 +1,1 @@
+"""Where passages are found: one protocol, one file per kind of retriever."""
