@@ -12,6 +12,8 @@ help: ## Show this list
 $(BIN)/promptc: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	# The plots of report.html need a wheel that not every machine has; without it they stand as tables.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[report]' || \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 

@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     run: Path | None
     kind: str | None
+    as_json: bool
     output: Path | None
     show: bool
     most_rows: int
@@ -61,7 +62,9 @@ def write_report(request: Request, terminal: Terminal) -> None:
 def _kind(request: Request) -> str:
     """The format that is meant. Raises UsageError for wishes that contradict each other."""
     named = SUFFIXES.get(request.output.suffix.lower()) if request.output is not None else None
-    kind = request.kind or named or "html"
+    if request.as_json and request.kind not in (None, "json"):
+        raise UsageError(f"--json and --format {request.kind} are two formats", "leave one of them out")
+    kind = "json" if request.as_json else request.kind or named or "html"
     if kind == "parquet" and request.output in (None, STDOUT):
         raise UsageError("parquet is no text for a terminal", "name a file: -o rows.parquet")
     if request.show and (kind != "html" or request.output == STDOUT):

@@ -27,15 +27,23 @@ KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
 class Page:
-    """One tab. `said` is what its console held, `asked` the addresses that it asked for."""
+    """One tab. `said` is what its console held, `asked` the addresses that it asked for, `refused` those it did not."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        http: aiohttp.ClientSession,
+        socket: aiohttp.ClientWebSocketResponse,
+    ) -> None:
         self._loop = loop
+        self._http = http
         self._socket = socket
         self._numbers = itertools.count(1)
         self._session = ""
         self.said: list[str] = []
         self.asked: list[str] = []
+        self.refused: list[str] = []
+        self._requests: dict[str, str] = {}
         self.loaded = 0
 
     def open(self, address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
@@ -45,6 +53,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.said.clear()
         self.asked.clear()
+        self.refused.clear()
         before = self.loaded
         self.call("Page.navigate", url=address)
         end = time.monotonic() + 60
@@ -101,6 +110,12 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self._call(f"{domain}.enable", {})
 
+    async def close(self) -> None:
+        """End the connection."""
+        await self._socket.close()
+        await self._http.close()
+        await asyncio.sleep(0.1)  # aiohttp's transports close a turn later
+
     async def _call(self, method: str, parameters: dict[str, Any]) -> Any:
         number = next(self._numbers)
         session = {"sessionId": self._session} if self._session else {}
@@ -123,7 +138,12 @@ class Page:
         elif told.get("method") == "Log.entryAdded":
             self.said.append(parameters["entry"]["text"])
         elif told.get("method") == "Network.requestWillBeSent":
+            self._requests[parameters["requestId"]] = parameters["request"]["url"]
             self.asked.append(parameters["request"]["url"])
+        elif told.get("method") == "Network.loadingFailed" and parameters.get("blockedReason") == "csp":
+            address = self._requests[parameters["requestId"]]
+            self.asked.remove(address)
+            self.refused.append(address)
         elif told.get("method") == "Page.javascriptDialogOpening":
             self.said.append(f"dialog: {parameters['message']}")
         return told
@@ -144,25 +164,16 @@ def browser(folder: Path) -> Iterator[Page]:
         try:
             yield page
         finally:
-            loop.run_until_complete(page_closed(page))
+            loop.run_until_complete(page.close())
     finally:
         process.terminate()
         process.wait(timeout=30)
         loop.close()
 
 
-async def page_closed(page: Page) -> None:
-    """End the connection and let its transport go."""
-    await page._socket.close()
-    await page.http.close()  # type: ignore[attr-defined]
-    await asyncio.sleep(0)
-
-
 async def _attached(loop: asyncio.AbstractEventLoop, address: str) -> Page:
     http = aiohttp.ClientSession()
-    socket = await http.ws_connect(address, max_msg_size=0)
-    page = Page(loop, socket)
-    page.http = http  # type: ignore[attr-defined]
+    page = Page(loop, http, await http.ws_connect(address, max_msg_size=0))
     await page.attach()
     return page
 

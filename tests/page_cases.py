@@ -116,7 +116,8 @@ def harmful_rows(payloads: Iterable[str] = HARM) -> list[dict[str, Any]]:
 def written(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """A run directory with these rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
+    (folder / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
     return folder
 
 

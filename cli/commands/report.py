@@ -52,7 +52,8 @@ def report(run: Path | None, **typed: Any) -> int:
     terminal = open_view(typed)
     request = Request(
         run=run,
-        kind="json" if typed["as_json"] and typed["kind"] is None else typed["kind"],
+        kind=typed["kind"],
+        as_json=typed["as_json"],
         output=typed["output"],
         show=typed["show"],
         most_rows=typed["most_rows"],

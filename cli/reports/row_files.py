@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -57,20 +56,38 @@ def columns(run: Path) -> dict[str, Kind]:
     return every | {name: _TYPES.get(name, "text") for name in TAIL}
 
 
+class _Lines:
+    """Takes the lines of a csv writer, each in one piece, and gives them Unix line ends.
+
+    With its own `\n` the writer would leave a bare carriage return in a cell unquoted.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Take one."""
+        self._lines.append(line.removesuffix("\r\n") + "\n")
+
+    def taken(self) -> str:
+        """All since the last time."""
+        text = "".join(self._lines)
+        self._lines.clear()
+        return text
+
+
 def csv_parts(run: Path) -> Iterator[str]:
     """The rows as CSV, in pieces. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     kinds = columns(run)
-    piece = io.StringIO()
-    writer = csv.writer(piece, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines)
     writer.writerow(map(_harmless, kinds))
     for number, line in enumerate(row_lines(run), start=1):
         cells = _cells(line)
         writer.writerow([_csv_cell(cells.get(name)) for name in kinds])
         if number % PIECE == 0:
-            yield piece.getvalue()
-            piece.seek(0)
-            piece.truncate()
-    yield piece.getvalue()
+            yield lines.taken()
+    yield lines.taken()
 
 
 def write_parquet(run: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from promptc.cli.reports.details import ReportDetails, WorstRow, is_search, start_won
 from promptc.cli.reports.row_views import RowView, shown_rows
+from promptc.runners.artifact import read_artifact
 from promptc.runners.candidate import Candidate
 from promptc.runners.run_directory import MANIFEST
 from promptc.runners.summary import Summary
@@ -83,9 +84,12 @@ def _details(path: Path) -> ReportDetails:
 
 
 def _candidates(path: Path, summary: Summary) -> tuple[Candidate | None, Candidate | None]:
-    """Start and winner of a search, from its candidates; of an evaluation nothing is compared."""
+    """Start and winner of a search, from its candidates; of an evaluation what was scored, and no winner."""
+    if not is_search(summary):
+        artifact = path / "compiled" / "program.json"
+        return (read_artifact(artifact).candidate if artifact.is_file() else None), None
     log = path / "candidates.jsonl"
-    if not is_search(summary) or summary.winner is None or not log.is_file():
+    if summary.winner is None or not log.is_file():
         return None, None
     wanted = summary.trials[0].candidate if summary.trials else "", summary.winner.candidate
     found: dict[str, Candidate] = {}
