@@ -24,6 +24,7 @@ from promptc.cli.finish import (
     summary_bytes,
     write_compiled,
     write_every_report,
+    write_front,
 )
 from promptc.cli.opening import (
     RUNS,
@@ -59,13 +60,14 @@ CPU a row were measured."""
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the work of a command came to.
 
-    `shown` are the rows that a report may quote. Of an evaluation, which has no winner, `seen` are the digests of the
-    rows that the program was made with before.
+    `shown` are the rows that a report may quote; `front` has a candidate per member of the summary's front. Of an
+    evaluation, which has no winner, `seen` are the digests of the rows that the program was made with before.
     """
 
     summary: Summary
     start: Candidate
     winner: Candidate | None = None
+    front: tuple[Candidate, ...] = ()
     seen: frozenset[str] = frozenset()
     shown: tuple[tuple[RowRecord, Example], ...] = ()
 
@@ -180,6 +182,7 @@ def _write(session: Session, outcome: Outcome, details: ReportDetails, manifest:
     directory = session.directory
     winner = outcome.winner or outcome.start
     write_compiled(session, winner, diff=prompt_diff(outcome.start, winner), seen=outcome.seen)
+    write_front(directory, details.summary.front, outcome.front)
     directory.write("timing.json", msgspec.json.format(msgspec.json.encode(details.timing), indent=2) + b"\n")
     directory.write("summary.json", summary_bytes(details.summary))
     write_every_report(directory, details, msgspec.json.decode(manifest))

@@ -42,6 +42,8 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "usd": "US dollars at recorded prices, whether or not a reply came from the cache.",
         "trials": "Every trial of the search, in order.",
         "winner": "The trial that won.",
+        "objectives": "What the search weighed against each other, where that is more than one figure.",
+        "front": "The trials that no other beats at one objective without losing at another, the winner first.",
         "served_models": "The names by which the servers called the models that answered, by role.",
         "notes": "Sentences that belong beside the figures.",
     },
@@ -175,6 +177,14 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "output_tokens": "Tokens of the replies of its own pass over dev.",
         "cost": "US dollars of its own pass over dev; null where a model has no known price.",
         "spent": "What the whole run had asked for when this trial was done.",
+    },
+    "FrontMember": {
+        "number": "The trial's number; its candidate lies in compiled/front/trial-NUMBER.",
+        "candidate": "The digest of its candidate.",
+        "origin": "Where the candidate came from.",
+        "figures": "Its value on dev for each objective; tokens and US dollars are per row.",
+        "prompt_characters": "The length of its prompts without a row's own text.",
+        "won": "Whether it is the winner.",
     },
     "Artifact": {
         "artifact": "The version of this document.",

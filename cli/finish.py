@@ -20,7 +20,7 @@ from promptc.runners.failures import FailureKind
 from promptc.runners.gates import held_against
 from promptc.runners.run_directory import RunDirectory
 from promptc.runners.session import Session
-from promptc.runners.summary import SplitSummary, Summary, VerdictLine
+from promptc.runners.summary import FRONT_FOLDER, FrontMember, SplitSummary, Summary, VerdictLine
 from promptc.runners.timing import Timing
 from promptc.runners.verdicts import baseline_verdicts, exit_code, gate_verdicts
 from promptc.spec.model import Gate, Spec
@@ -111,6 +111,19 @@ def write_every_report(directory: RunDirectory, details: ReportDetails, manifest
     directory.write("report.html", html_report(details, directory.work, manifest))
     directory.write_parts("junit.xml", junit_parts(details, directory.work))
     directory.write(REPORT_DETAILS, msgspec.json.encode(details))
+
+
+def write_front(
+    directory: RunDirectory, members: Sequence[FrontMember], candidates: Sequence[Candidate]
+) -> None:
+    """compiled/front/: of each member a candidate that can be scored, edited and searched from, and its figures."""
+    from promptc.spec.dump import dump_tree
+
+    directory.clear(FRONT_FOLDER, keep={member.folder for member in members})
+    for member, candidate in zip(members, candidates, strict=True):
+        directory.write(f"{member.folder}/candidate.yaml", dump_tree(candidate_tree(candidate)).encode())
+        figures = msgspec.json.format(msgspec.json.encode(member, order="deterministic"), indent=2)
+        directory.write(f"{member.folder}/figures.json", figures + b"\n")
 
 
 def manifest_bytes(session: Session, command: str, arguments: Sequence[str], summary: Summary) -> bytes:

@@ -14,6 +14,7 @@ from promptc.runners.asking import EXTRACT
 from promptc.runners.ledger import Amount, total
 from promptc.runners.models.prices import PriceMap, pricing_of
 from promptc.runners.models.request import Usage
+from promptc.runners.objectives import COST, objectives
 from promptc.runners.plugins import build
 from promptc.runners.program import CHARACTERS_PER_TOKEN, EXPECTED_REPLY_TOKENS
 from promptc.runners.retrievers.checking import documents_of
@@ -67,7 +68,11 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     low, high = runs.get("task", (0, 0))
     runs["task"] = (low + sizes.test, high + structure_runs(prepared.spec.tune, sizes) + 2 * sizes.test)
     forecast = _forecast(prepared, "optimize", runs, plan)
-    findings = [*_check_budget(prepared, plan, sizes), *_check_prices(prepared.spec, forecast)]
+    findings = [
+        *_check_budget(prepared, plan, sizes),
+        *_check_prices(prepared.spec, forecast),
+        *_check_objective(prepared),
+    ]
     if findings:
         raise SpecError(tuple(findings))
     return forecast
@@ -255,4 +260,22 @@ def _check_prices(spec: Spec, forecast: Forecast) -> list[Diagnostic]:
         )
         for path, limit in walls.items()
         if limit is not None and forecast.usd is None
+    ]
+
+
+def _check_objective(prepared: Prepared) -> list[Diagnostic]:
+    """Candidates cannot be compared by a cost that nobody knows."""
+    spec, prices = prepared.spec, PriceMap()
+    if not any(one.name == COST and one.less_is_better for one in objectives(spec)):
+        return []
+    names = dict.fromkeys(predictor.model for predictor in prepared.program.predictors.values())
+    return [
+        Diagnostic(
+            message=f"objective: cost needs a price for the model {name}",
+            position=spec.positions.get("objective"),
+            path="objective",
+            hint="give the model a price: {input: …, output: …} in dollars per million tokens",
+        )
+        for name in names
+        if pricing_of(spec.model_named(name), prices) is None
     ]

@@ -10,16 +10,19 @@ import msgspec
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search, Trial
 from promptc.optimizers.structure import choose_structure
+from promptc.runners.candidate import Candidate
 from promptc.runners.comparison import fallen_notes, gap
 from promptc.runners.evaluate import Arm, RowRecord
 from promptc.runners.grouping import clusters_of
 from promptc.runners.ledger import Amount, scaled
 from promptc.runners.metric_check import check_metrics
+from promptc.runners.objectives import objectives
 from promptc.runners.rows import Example
 from promptc.runners.run_directory import LineLog
 from promptc.runners.session import Session, row_line
 from promptc.runners.summary import (
     Figure,
+    FrontMember,
     SplitSummary,
     Summary,
     TrialLine,
@@ -33,10 +36,14 @@ from promptc.runners.verdicts import split_verdicts
 
 
 class Optimized(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search found: the winner, its figures, and the records behind them."""
+    """What a search found: the winner, its figures, and the records behind them.
+
+    `front` has a candidate for each member of the summary's front.
+    """
 
     winner: Trial
     summary: Summary
+    front: tuple[Candidate, ...]
     shown: tuple[tuple[RowRecord, Example], ...]
 
 
@@ -81,6 +88,7 @@ def _search(session: Session, trials: LineLog, candidates: LineLog) -> Search:
         dev=session.dataset.dev,
         seed=session.spec.run.seed,
         judge=session.judge,
+        objectives=objectives(session.spec),
         report=report,
         announce=lambda what: session.progress.phase(what, None),
     )
@@ -111,6 +119,7 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         if figures is not None:
             verdicts += split_verdicts(name, figures, session.spec.run.max_unscored)
     spent = session.effects.ledger.spent
+    front = search.front() if search.objectives else []
     summary = Summary(
         command="optimize",
         name=session.spec.name,
@@ -130,10 +139,14 @@ async def _measured(session: Session, search: Search, notes: Sequence[str]) -> O
         usd=round(spent.usd, 10),
         trials=tuple(_trial_line(session, trial) for trial in search.trials),
         winner=_trial_line(session, winner),
+        objectives=tuple(one.name for one in search.objectives),
+        front=tuple(_front_member(trial, winner) for trial in front),
         served_models=session.effects.served(),
         notes=(*notes, *_fallen(dev, test), *session.served_notes()),
     )
-    return Optimized(winner=winner, summary=summary, shown=shown)
+    return Optimized(
+        winner=winner, summary=summary, front=tuple(trial.candidate for trial in front), shown=shown
+    )
 
 
 def _fallen(dev: SplitSummary | None, test: SplitSummary | None) -> list[str]:
@@ -227,4 +240,15 @@ def _trial_line(session: Session, trial: Trial) -> TrialLine:
         output_tokens=sum(r.output_tokens for r in trial.records),
         cost=total_cost(r.cost for r in trial.records),
         spent=role_cost(trial.spent),
+    )
+
+
+def _front_member(trial: Trial, winner: Trial) -> FrontMember:
+    return FrontMember(
+        number=trial.number,
+        candidate=trial.candidate.digest(),
+        origin=trial.origin,
+        figures=trial.figures,
+        prompt_characters=trial.prompt_characters,
+        won=trial.number == winner.number,
     )

@@ -1,4 +1,4 @@
-"""The Pareto front over rows: which candidates are the best at something, and how much of it they hold.
+"""Pareto fronts: which candidates are the best at something, over rows, and over objectives such as score and cost.
 
 Source: Agrawal et al., "GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning", 2025,
 arXiv 2507.19457, algorithm 2 (Pareto-based candidate selection). A row without a score (a provider's failure) counts
@@ -8,11 +8,12 @@ for nobody.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from promptc.runners.evaluate import RowRecord
+from promptc.runners.objectives import Objective
 
 Front = frozenset[int]
 """The candidates with the highest score on one row, by their place."""
@@ -54,3 +55,28 @@ def pareto(fronts: Sequence[Front], worst_first: Sequence[int]) -> Pareto:
     wins = Counter(place for front in fronts for place in front & left)
     places = tuple(sorted(left))
     return Pareto(places, tuple(wins[place] for place in places))
+
+
+def objective_fronts(
+    figures: Sequence[Mapping[str, float | None]], objectives: Sequence[Objective]
+) -> list[Front]:
+    """For each objective the candidates that are best at it. `figures` is by candidate."""
+    fronts = []
+    for objective in objectives:
+        merits = [objective.merit(mine.get(objective.name)) for mine in figures]
+        fronts.append(frozenset(place for place, merit in enumerate(merits) if merit == max(merits)))
+    return fronts
+
+
+def undominated(merits: Sequence[Sequence[float]]) -> list[int]:
+    """The places of those whom no other beats at one thing without losing at another; of equals the first."""
+    return [
+        place
+        for place, mine in enumerate(merits)
+        if not any(
+            all(other >= own for other, own in zip(others, mine, strict=True))
+            and (tuple(others) != tuple(mine) or rival < place)
+            for rival, others in enumerate(merits)
+            if rival != place
+        )
+    ]

@@ -76,7 +76,7 @@ class Gepa(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         SelectorName,
         msgspec.Meta(
             description="Which candidate is mutated next: one of the Pareto front (of the `top_k` best alone), "
-            "by the number of rows on which it is among the best; the best on average; or that, "
+            "by the number of rows, and of objectives, on which it is among the best; the best on average; or that, "
             "and any with the chance `epsilon`.",
             examples=["pareto"],
         ),

@@ -55,7 +55,7 @@ class Evolution:
         self._settings = settings
         self._search = search
         self._components = open_predictors(search.program)
-        self._pool = Pool(start)
+        self._pool = Pool(start, search.objectives)
         self._proposer = Proposer(search, max_characters=settings.max_characters)
         self._minibatches = Minibatches(search, settings.minibatch)
         self._stopping = Stopping(search, settings.stop_at_score, settings.no_improvement)

@@ -6,17 +6,22 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from promptc.optimizers.front import Pareto, pareto, row_fronts, scores_of
+from promptc.optimizers.front import Pareto, objective_fronts, pareto, row_fronts, scores_of
 from promptc.optimizers.search import Trial
+from promptc.runners.objectives import Objective
 
 SelectorName = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]
 
 
 class Pool:
-    """Candidates that were scored on all of dev, each with its parents and the component that is its turn."""
+    """Candidates that were scored on all of dev, each with its parents and the component that is its turn.
 
-    def __init__(self, start: Trial) -> None:
+    With several `objectives` whoever is best at one of them is on a front as whoever is best on a row.
+    """
+
+    def __init__(self, start: Trial, objectives: Sequence[Objective] = ()) -> None:
         self.trials = [start]
+        self._objectives = objectives
         self.parents: list[tuple[int, ...]] = [()]
         self._turns = [0]
 
@@ -63,6 +68,7 @@ class Pool:
         """The candidates that no other makes superfluous, with the number of rows on which each is among the best."""
         places = sorted(among) if among is not None else list(range(len(self.trials)))
         fronts = row_fronts([scores_of(self.trials[place].records) for place in places])
+        fronts += objective_fronts([self.trials[place].figures for place in places], self._objectives)
         order = [place for place in reversed(self.best_first()) if place in places]
         found = pareto(fronts, [places.index(place) for place in order])
         return Pareto(tuple(places[place] for place in found.places), found.wins)

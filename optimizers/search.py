@@ -14,11 +14,13 @@ from typing import Literal
 import msgspec
 
 from promptc.optimizers.demos import choosing, without_row
+from promptc.optimizers.front import undominated
 from promptc.runners.asking import Role
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import Arm, Evaluator, RowRecord
 from promptc.runners.judging import Judge
 from promptc.runners.ledger import Amount, scaled
+from promptc.runners.objectives import Objective
 from promptc.runners.program import Program
 from promptc.runners.rows import Example
 from promptc.spec.errors import Untrusted
@@ -30,7 +32,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate with its records on dev.
 
     `score` is the mean over the scored rows, None where the trial is invalid: too many rows without a score say
-    nothing about the candidate. `spent` is what the run had asked for when the trial was done.
+    nothing about the candidate. `spent` is what the run had asked for when the trial was done. `figures` has a value for
+    each objective, where there are several.
     """
 
     number: int
@@ -40,6 +43,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     prompt_characters: int
     spent: Amount = Amount()
+    figures: dict[str, float | None] = {}
 
     @property
     def valid(self) -> bool:
@@ -51,8 +55,8 @@ class Search:
     """What an optimizer works on.
 
     `train` is for learning from, `dev` for choosing; there is no test split in here. `report` is told of each trial,
-    `announce` of what is tried between trials. `tuned` is the start with choices made under `tune:`, where these were
-    better in a race.
+    `announce` of what is tried between trials. `objectives` are there where the spec names several. `tuned` is the
+    start with choices made under `tune:`, where these were better in a race.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Search:
         dev: Sequence[Example],
         seed: int,
         judge: Judge,
+        objectives: Sequence[Objective] = (),
         report: Callable[[Trial, Trial], None] | None = None,
         announce: Callable[[str], None] | None = None,
     ) -> None:
@@ -74,6 +79,7 @@ class Search:
         self.train = tuple(train)
         self.dev = tuple(dev)
         self.judge = judge
+        self.objectives = tuple(objectives)
         self.trials: list[Trial] = []
         self.notes: list[str] = []
         self.stop_reason: StopReason = "finished"
@@ -208,11 +214,26 @@ class Search:
         return True
 
     def best(self) -> Trial:
-        """The trial with the highest dev mean; of equals the shorter prompt, then the earlier one."""
-        valid = [trial for trial in self.trials if trial.valid]
-        if not valid:
-            return self._untried()
-        return min(valid, key=lambda t: (-round(t.score or 0.0, 12), t.prompt_characters, t.number))
+        """The trial with the highest dev mean; of equals the one that is better by the next objective, the shorter
+        prompt, the earlier one.
+        """
+        return (
+            min((trial for trial in self.trials if trial.valid), key=self._rank, default=None)
+            or self._untried()
+        )
+
+    def front(self) -> list[Trial]:
+        """The valid trials that no other beats at one objective without losing at another, the best one first."""
+        ranked = sorted((trial for trial in self.trials if trial.valid), key=self._rank)
+        return [ranked[place] for place in undominated([self._merits(trial) for trial in ranked])]
+
+    def _rank(self, trial: Trial) -> tuple[float, list[float], int, int]:
+        """Sorts the best trial first."""
+        others = [-merit for merit in self._merits(trial)[1:]]
+        return (-round(trial.score or 0.0, 12), others, trial.prompt_characters, trial.number)
+
+    def _merits(self, trial: Trial) -> list[float]:
+        return [one.merit(trial.figures.get(one.name)) for one in self.objectives]
 
     async def _evaluated(
         self, wanted: Sequence[tuple[Arm, Sequence[Example]]]
@@ -267,6 +288,7 @@ class Search:
             score=valid_mean(records, self.program.spec.run.max_unscored),
             prompt_characters=arm.compiled.prompt_characters(),
             spent=self.evaluator.effects.ledger.spent,
+            figures={one.name: one.figure(records) for one in self.objectives},
         )
         self.trials.append(trial)
         if any(r.failure is not None and r.failure.kind == "budget" for r in records):

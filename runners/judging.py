@@ -248,7 +248,7 @@ def build_judge(spec: Spec) -> Judge:
     applied = tuple(_applied(use, build(METRICS, use.plugin), spec) for use in spec.metrics)
     return Judge(
         metrics=applied,
-        objective=spec.objective[0] if spec.objective and spec.objective != ("score",) else None,
+        objective=spec.objective[0] if spec.objective and spec.objective[0] != "score" else None,
         judge_format=build(FORMATS, Plugin(kind="format", name="chat")),
         format_retries=spec.run.format_retries,
         repeats=Repeats(count=spec.run.repeat, reduce=spec.run.reduce, pass_rule=spec.run.pass_rule or ""),

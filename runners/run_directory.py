@@ -14,7 +14,7 @@ import filecmp
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -107,6 +107,14 @@ class RunDirectory:
     def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
         """The same for a file that is too large to be held whole."""
         write_file(self.work / name, parts)
+
+    def clear(self, folder: str, keep: Collection[str]) -> None:
+        """Remove what an earlier session left below a folder, but for these paths."""
+        place = self.work / folder
+        with _disk_errors(place):
+            for entry in sorted(place.iterdir()) if place.is_dir() else []:
+                if f"{folder}/{entry.name}" not in keep:
+                    shutil.rmtree(entry)
 
     def appending(self, name: str) -> LineLog:
         """A file of lines that grows while the run works, begun anew."""

@@ -19,6 +19,7 @@ from promptc.runners.rows import Example
 from promptc.runners.statistics import mean_interval
 
 SUMMARY_VERSION = 1
+FRONT_FOLDER = "compiled/front"
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +150,25 @@ class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
     spent: RoleCost | None = None
 
 
+class FrontMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial that no other beats at one objective without losing at another.
+
+    `figures` has its value on dev for each objective, None where it is not known.
+    """
+
+    number: int
+    candidate: str
+    origin: str
+    figures: dict[str, float | None]
+    prompt_characters: int
+    won: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, below the run directory."""
+        return f"{FRONT_FOLDER}/trial-{self.number}"
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """summary.json: everything that a run found out, the same on every replay.
 
@@ -178,6 +198,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     usd: float = 0.0
     trials: tuple[TrialLine, ...] = ()
     winner: TrialLine | None = None
+    objectives: tuple[str, ...] = ()
+    front: tuple[FrontMember, ...] = ()
     served_models: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
 

@@ -19,6 +19,9 @@ PASSAGE_METRICS = frozenset({"recall_at_k", "mrr", "ndcg", "passage_match"})
 OTHER_FIGURES = ("cost", "models", "winner")
 """Groups of figures that are no part of the data."""
 
+LOWER_IS_BETTER = ("tokens", "cost")
+"""Objectives that are no metrics."""
+
 _COMPOSITES = frozenset({"all", "any"})
 
 
@@ -238,17 +241,21 @@ class _Checker:
                 )
 
     def objective(self) -> None:
-        """The one figure that counts has to be one that there is."""
+        """The figures that count have to be figures that there are; the first one has to be maximized."""
         if not self._sound("metrics", "objective"):
             return
-        names = ["score", *(use.name for use in self._spec.metrics)]
-        for name in self._spec.objective:
-            if name not in names:
+        highest = ["score", *(use.name for use in self._spec.metrics)]
+        for place, name in enumerate(self._spec.objective):
+            position = self._spec.positions.get(f"objective.{place}") or self._spec.positions.get("objective")
+            if name not in (*highest, *LOWER_IS_BETTER):
+                hint = did_you_mean(name, [*highest, *LOWER_IS_BETTER])
+                self.findings.error(f'no metric is called "{name}"', position, path="objective", hint=hint)
+            elif place == 0 and name not in highest:
                 self.findings.error(
-                    f'no metric is called "{name}"',
-                    self._spec.positions.get("objective"),
+                    f"the first objective is what a search maximizes; {name} cannot be",
+                    position,
                     path="objective",
-                    hint=did_you_mean(name, names),
+                    hint=f"write objective: [score, {name}]",
                 )
 
     def gates(self) -> None:

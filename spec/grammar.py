@@ -248,9 +248,10 @@ def _judging() -> dict[str, Schema]:
         "objective": {
             "type": ["string", "array"],
             "title": "objective",
-            "description": "The metric that is maximized instead of the weighted mean. "
-            "A list of several is not available yet in this version.",
-            "examples": ["exact_match"],
+            "description": "The metric that is maximized instead of the weighted mean, which is called score. Of a "
+            "list the first decides, and whatever is not beaten in all of them is kept in compiled/front: "
+            "score, metrics, and per row tokens and cost, which are better when they are lower.",
+            "examples": ["exact_match", ["score", "tokens"]],
             "items": {"type": "string", "minLength": 1},
             "minItems": 1,
             "minLength": 1,

@@ -18,7 +18,6 @@ def refuse_later(parts: Parts) -> None:
                     f"{dotted(path)}:" if later.unless is _nothing() else f"{dotted(path)}: {_shown(node)}"
                 )
                 parts.findings.error(f"{shown} {_NOT_YET}", node.place, path=dotted(path))
-    _several_objectives(parts)
     for kind, names in ANNOUNCED.items():
         _announced(parts, kind, names)
 
@@ -45,12 +44,6 @@ def _matches(root: Node, later: Later) -> list[tuple[Path, Node]]:
             if part in ("*", key)
         ]
     return [(path, node) for path, node in found if later.unless is _nothing() or node.value != later.unless]
-
-
-def _several_objectives(parts: Parts) -> None:
-    node = parts.whole("objective")
-    if node is not None and isinstance(node.value, list) and len(node.value) > 1:
-        parts.findings.error(f"an objective of several metrics {_NOT_YET}", node.place, path="objective")
 
 
 def _announced(parts: Parts, kind: str, names: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from promptc.runners.models.statistics import ModelFigures
 from promptc.runners.summary import (
     Change,
     Figure,
+    FrontMember,
     Gap,
     GateResult,
     Improvement,
@@ -352,6 +353,31 @@ def triage() -> ReportDetails:
     )
 
 
+def weighed() -> ReportDetails:
+    """The same search with several objectives."""
+    details = triage()
+    front = (
+        front_member(5, "bootstrapped, seed 4", 0.827, 1_204.4, 0.00031, won=True),
+        front_member(2, "bootstrapped, seed 1", 0.745, 1_080.0, 0.00027),
+        front_member(0, "start", 0.464, 212.5, None),
+    )
+    summary = msgspec.structs.replace(details.summary, objectives=("score", "tokens", "cost"), front=front)
+    return msgspec.structs.replace(details, summary=summary)
+
+
+def front_member(
+    number: int, origin: str, score: float, tokens: float, cost: float | None, *, won: bool = False
+) -> FrontMember:
+    return FrontMember(
+        number=number,
+        candidate=f"{number:02d}f3a9c1d2e4",
+        origin=origin,
+        figures={"score": score, "tokens": tokens, "cost": cost},
+        prompt_characters=412,
+        won=won,
+    )
+
+
 def start_won() -> ReportDetails:
     """A search that found nothing better."""
     details = triage()
@@ -509,6 +535,8 @@ def hostile(payload: str) -> ReportDetails:
             cost={payload: RoleCost(calls=1, tokens=2, usd=0.1)},
             trials=trials,
             winner=trials[5],
+            objectives=("score", payload),
+            front=(front_member(5, payload, 0.5, 1.0, None, won=True),),
             served_models={payload: (payload, "other")},
             notes=(payload,),
         ),
@@ -583,6 +611,8 @@ def golden_files() -> dict[str, Callable[[], str]]:
             lambda make: on_screen(make(), 80, quiet, encoding="ascii"), make
         )
         files[f"{name}.md"] = partial(lambda make: markdown_report(make()), make)
+    files["front.80.txt"] = lambda: text_report(weighed(), 80)
+    files["front.md"] = lambda: markdown_report(weighed())
     files["triage.80.color.txt"] = lambda: on_screen(triage(), 80, {}).replace("\x1b", "\\e")
     return files
 

@@ -616,7 +616,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(payload: str) -> Non
                 cells if token.level == 2 and tokens[tokens.index(token) + 1].type == "thead_close" else width
             )
             assert cells == width
-    assert tables == 6
+    assert tables == 7
 
 
 @given(st.text())

@@ -183,7 +183,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
         ("run: {record: {calls: c.jsonl}}", "run.record"),
         ("data: {path: x.jsonl, split: {folds: 5}}", "data.split.folds"),
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
-        ("metrics: [exact_match, f1]\nobjective: [exact_match, f1]", "objective"),
         ("module: react", "module"),
     ],
 )
@@ -630,6 +629,24 @@ SEMANTIC = [
         'no metric is called "scores"',
         "objective",
         'did you mean "score"?',
+    ),
+    (
+        "metrics: [f1]\nobjective: [score, token]",
+        'no metric is called "token"',
+        "objective",
+        'did you mean "tokens"?',
+    ),
+    (
+        "metrics: [f1]\nobjective: [tokens, score]",
+        "the first objective is what a search maximizes; tokens cannot be",
+        "objective",
+        "write objective: [score, tokens]",
+    ),
+    (
+        "metrics: [f1]\nobjective: cost",
+        "the first objective is what a search maximizes; cost cannot be",
+        "objective",
+        "write objective: [score, cost]",
     ),
     ("metrics: [{f1: {weight: 0}}]", "every metric has weight 0: there is no score", "metrics", ""),
     ("metrics: [f1, f1]", 'two metrics are called "f1"', "metrics", "give one of them a name:"),

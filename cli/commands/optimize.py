@@ -60,7 +60,11 @@ def optimize(spec: Path | None, **typed: Any) -> int:
     async def work(session: Session) -> Outcome:
         found = await search(session, optimizer, skip_metric_check=typed["skip_metric_check"])
         return Outcome(
-            summary=found.summary, start=prepared.start, winner=found.winner.candidate, shown=found.shown
+            summary=found.summary,
+            start=prepared.start,
+            winner=found.winner.candidate,
+            front=found.front,
+            shown=found.shown,
         )
 
     return conduct(

@@ -22,6 +22,7 @@ from promptc.cli.reports.figures import (
     score,
     signed_interval,
 )
+from promptc.cli.reports.front import ASIDE, shown
 from promptc.cli.reports.reading import MOST_NOTES, noted, restated
 from promptc.cli.reports.scores import Line, metric_lines, slice_lines, telling
 from promptc.cli.reports.tallies import confusions, figure, scalars
@@ -60,6 +61,7 @@ def markdown_report(details: ReportDetails) -> str:
         *_gates(details),
         *_failures(details),
         *_search(details),
+        *_front(details),
         *_cost(details),
         *_prompt(details),
         *_worst(details),
@@ -257,6 +259,20 @@ def _search(details: ReportDetails) -> list[str]:
     return (
         [folded(title, table(("trial", "origin", "dev", "characters"), rows, right=(0, 3)))] if rows else []
     )
+
+
+def _front(details: ReportDetails) -> list[str]:
+    summary = details.summary
+    rows = [
+        (
+            f"{count(member.number)}{' ⭐' if member.won else ''}",
+            cell(member.origin, 40),
+            *(escaped(shown(name, member.figures.get(name))) for name in summary.objectives),
+        )
+        for member in summary.front
+    ]
+    header = ("trial", "origin", *(cell(name, 40) for name in summary.objectives))
+    return [folded(f"Front: {ASIDE}", table(header, rows, right=(0, *range(2, len(header)))))] if rows else []
 
 
 def _cost(details: ReportDetails) -> list[str]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptc.cli.console import MOST_MESSAGE
-from promptc.cli.reports import baseline, counts, facts, reading, repeats, scores
+from promptc.cli.reports import baseline, counts, facts, front, reading, repeats, scores
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
@@ -30,8 +30,15 @@ GUTTER = 4
 Section = Callable[[ReportDetails, Look], list[RenderableType]]
 
 FIGURES: Sequence[Section] = (scores.scores, repeats.repeats, scores.metrics, scores.slices, counts.tallies)
-FACTS: Sequence[Section] = (baseline.baseline, facts.gates, counts.failures, facts.search, facts.cost)
-BRIEF: Sequence[Section] = (*FIGURES, baseline.baseline, facts.gates, facts.search, facts.cost)
+FACTS: Sequence[Section] = (
+    baseline.baseline,
+    facts.gates,
+    counts.failures,
+    facts.search,
+    front.front,
+    facts.cost,
+)
+BRIEF: Sequence[Section] = (*FIGURES, baseline.baseline, facts.gates, facts.search, front.front, facts.cost)
 READING: Sequence[Section] = (reading.prompt, reading.worst, reading.notes, facts.ending)
 
 _COLORS = {"good": GOOD, "neutral": CAUTION, "bad": BAD}
