@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptc.cli.console import MOST_MESSAGE
-from promptc.cli.reports import baseline, counts, facts, reading, repeats, scores
+from promptc.cli.reports import baseline, counts, facts, folds, reading, repeats, scores
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
@@ -29,7 +29,14 @@ GUTTER = 4
 
 Section = Callable[[ReportDetails, Look], list[RenderableType]]
 
-FIGURES: Sequence[Section] = (scores.scores, repeats.repeats, scores.metrics, scores.slices, counts.tallies)
+FIGURES: Sequence[Section] = (
+    scores.scores,
+    folds.folds,
+    repeats.repeats,
+    scores.metrics,
+    scores.slices,
+    counts.tallies,
+)
 FACTS: Sequence[Section] = (baseline.baseline, facts.gates, counts.failures, facts.search, facts.cost)
 BRIEF: Sequence[Section] = (*FIGURES, baseline.baseline, facts.gates, facts.search, facts.cost)
 READING: Sequence[Section] = (reading.prompt, reading.worst, reading.notes, facts.ending)
