@@ -33,6 +33,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "dev": "The figures on the dev split, where it was scored.",
         "test": "The figures on the test split, where it was scored.",
         "all": "The figures on all rows, where they were scored together.",
+        "folds": "What each search of a cross-validation came to.",
         "gap": "How far the winner's score on dev lies above that on test: what choosing on dev has flattered.",
         "baseline": "The run beside the baseline that it was held against; null without one.",
         "gates": "Each gate with the figure that it was held against.",
@@ -133,6 +134,15 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "id": "The row's id.",
         "digest": "The digest of the row's content.",
         "score": "Its score; null where it had none.",
+    },
+    "FoldLine": {
+        "fold": "Its number, from 1.",
+        "rows": "Rows of the fold, which the search never saw.",
+        "trials": "Candidates that the search tried.",
+        "winner": "Where its winner came from.",
+        "start_score": "The start's mean on the fold.",
+        "score": "The winner's mean on the fold.",
+        "stop_reason": "Why the search ended.",
     },
     "Gap": {
         "difference": "The score on dev minus the score on test.",

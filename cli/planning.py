@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,10 +17,11 @@ from promptc.runners.models.prices import PriceMap, pricing_of
 from promptc.runners.models.request import Usage
 from promptc.runners.objectives import COST, objectives
 from promptc.runners.plugins import build
-from promptc.runners.program import CHARACTERS_PER_TOKEN, EXPECTED_REPLY_TOKENS
+from promptc.runners.program import CHARACTERS_PER_TOKEN, EXPECTED_REPLY_TOKENS, Program
 from promptc.runners.retrievers.checking import documents_of
 from promptc.runners.retrievers.embedding import asked_for_vectors, embedding_names
 from promptc.runners.retrievers.vectors import EMBED, TEXTS_AT_ONCE
+from promptc.runners.rows import Example
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError, UsageError
 from promptc.spec.model import Budget, RoleBudget, Spec
@@ -61,12 +63,10 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     data = prepared.dataset
     if not data.dev or not data.train:
         raise UsageError("optimize needs rows to learn from and rows to choose on", "see data.split")
-    repeat = prepared.spec.run.repeat
-    sizes = Sizes(len(data.train), len(data.dev) * repeat, len(data.test) * repeat)
-    plan = optimizer.plan(prepared.program, sizes)
+    plan, sizes = _plan(prepared, optimizer)
     runs = dict(plan.runs)
     low, high = runs.get("task", (0, 0))
-    runs["task"] = (low + sizes.test, high + structure_runs(prepared.spec.tune, sizes) + 2 * sizes.test)
+    runs["task"] = (low + sizes.test, high + 2 * sizes.test)
     forecast = _forecast(prepared, "optimize", runs, plan)
     findings = [
         *_check_budget(prepared, plan, sizes),
@@ -76,6 +76,49 @@ def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
     if findings:
         raise SpecError(tuple(findings))
     return forecast
+
+
+def _plan(prepared: Prepared, optimizer: Optimizer) -> tuple[Plan, Sizes]:
+    """What all searches would ask for, and how many runs a pass over the rows takes on which they are measured."""
+    data, repeat = prepared.dataset, prepared.spec.run.repeat
+
+    def search(
+        program: Program, train: Sequence[Example], dev: Sequence[Example], test: Sequence[Example]
+    ) -> tuple[Plan, Sizes]:
+        sizes = Sizes(len(train), len(dev) * repeat, len(test) * repeat)
+        plan = optimizer.plan(program, sizes)
+        low, high = plan.runs.get("task", (0, 0))
+        structure = structure_runs(prepared.spec.tune, sizes)
+        return msgspec.structs.replace(plan, runs={**plan.runs, "task": (low, high + structure)}), sizes
+
+    if not data.folds:
+        return search(prepared.program, data.train, data.dev, data.test)
+    program = _with_share(prepared.program, 1 + len(data.folds))
+    plans = [search(program, part.train, part.dev, ())[0] for part in data.searched()]
+    whole = Sizes(len(data.train), len(data.dev) * repeat, len(data.part("all")) * repeat)
+    return _together(plans), whole
+
+
+def _together(plans: Sequence[Plan]) -> Plan:
+    """Several searches that share a budget in equal parts, the one on all rows first."""
+    roles = dict.fromkeys(role for plan in plans for role in plan.runs)
+    ranges = {role: [plan.runs.get(role, (0, 0)) for plan in plans] for role in roles}
+    shared = f"{len(plans)} searches share the budget: one on all rows, one beside each fold"
+    return Plan(
+        runs={role: (sum(low for low, _ in of), sum(high for _, high in of)) for role, of in ranges.items()},
+        first_trial=len(plans) * max(plan.first_trial for plan in plans),
+        trials=plans[0].trials,
+        notes=(*plans[0].notes, shared),
+    )
+
+
+def _with_share(program: Program, searches: int) -> Program:
+    """The program as each of several searches sees it: with its part of the budget."""
+    budget = program.spec.budget
+    if budget.calls is None:
+        return program
+    part = msgspec.structs.replace(budget, calls=max(1, budget.calls // searches))
+    return msgspec.structs.replace(program, spec=msgspec.structs.replace(program.spec, budget=part))
 
 
 def planned_eval(prepared: Prepared, split: str, rows: int) -> Forecast:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,7 +19,10 @@ from promptc.spec.errors import NothingSelected, UsageError
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
 from promptc.spec.model import Spec
 
-DEFAULT_SPLIT = "dev"
+
+def default_split(dataset: Dataset) -> Literal["dev", "all"]:
+    """What `eval` scores unless it is told otherwise: with folds every row, since none is kept for later."""
+    return "all" if dataset.folds else "dev"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,10 +74,10 @@ def select(
     Raises NothingSelected, and UsageError for an expression that is wrong.
     """
     earlier = _earlier(spec, wanted, output)
-    split = wanted.split or _split_of(earlier) or DEFAULT_SPLIT
+    split = wanted.split or _split_of(earlier) or default_split(dataset)
     whole: Sequence[Example] = dataset.part(split)  # type: ignore[arg-type]
     if not whole:
-        raise NothingSelected(f"split {split} has no rows", "see `promptc plan` for the sizes of the splits")
+        raise NothingSelected(f"split {split} has no rows", _where_rows_are(dataset))
     examples = whole
     if wanted.last_failed or wanted.as_before:
         examples = _seen(examples, earlier, split, last_failed=wanted.last_failed)
@@ -91,6 +94,12 @@ def select(
         return Selection(split=split, examples=chosen, identity={"split": split, "ids": ids, "limit": None})
     identity = {"split": split, "ids": sorted(wanted.ids), "limit": wanted.limit}
     return Selection(split=split, examples=chosen, identity=identity)
+
+
+def _where_rows_are(dataset: Dataset) -> str:
+    if dataset.folds:
+        return "with folds `optimize` holds each row out once; eval --split all scores every row"
+    return "see `promptc plan` for the sizes of the splits"
 
 
 def wanted_ids(text: str | None) -> tuple[str, ...]:

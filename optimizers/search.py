@@ -32,8 +32,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate with its records on dev.
 
     `score` is the mean over the scored rows, None where the trial is invalid: too many rows without a score say
-    nothing about the candidate. `spent` is what the run had asked for when the trial was done. `figures` has a value for
-    each objective, where there are several.
+    nothing about the candidate. `spent` is what the run had asked for when the trial was done. `figures` has a value
+    for each objective, where there are several.
     """
 
     number: int

@@ -20,23 +20,37 @@ Part = Literal["train", "dev", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the rows, `test`, and how all others are cut for a search that never looks at it."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+
+
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     """All rows of a spec. Each part is in the order of a hash of seed and content, so a prefix is a fair
     sample.
 
     Without enough labelled rows `train` and `dev` are the same rows and `test` is empty; `held_out` is False
-    when nothing is left to report on. `notes` are sentences for the user. `digest` (32 hex digits) covers
+    when nothing is left to report on. With `folds` all rows are in train and dev, and each is in the test part of
+    one fold. `notes` are sentences for the user. `digest` (32 hex digits) covers
     ids, contents and parts, but not the order of the rows in their files."""
 
     train: tuple[Example, ...] = ()
     dev: tuple[Example, ...] = ()
     test: tuple[Example, ...] = ()
+    folds: tuple[Fold, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def held_out(self) -> bool:
         """True when there are rows that no search looks at."""
         return bool(self.test)
+
+    def searched(self) -> tuple[Fold, ...]:
+        """The rows of each search of a cross-validation: all of them first, then those beside each fold."""
+        return (Fold(train=self.train, dev=self.dev, test=()), *self.folds)
 
     def part(self, name: Part | Literal["all"]) -> tuple[Example, ...]:
         """The rows of one part; of `all`, every row once."""
@@ -61,7 +75,9 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """Equal for equal data, whatever the order of the rows and the names of the files."""
-        content = sorted((part, example.id, example.digest) for part in PARTS for example in self.part(part))
+        parts: list[tuple[str, tuple[Example, ...]]] = [(part, self.part(part)) for part in PARTS]
+        parts += [(f"{number}", fold.test) for number, fold in enumerate(self.folds)]
+        content = sorted((part, example.id, example.digest) for part, rows in parts for example in rows)
         return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
 
 
@@ -98,6 +114,8 @@ def load_examples(
     if not pool and not any(given.values()):
         raise NothingSelected(f"there are no rows in {_names(source)}", " ".join(_skip_notes(skipped)))
     seed = seed if source.split.seed is None else source.split.seed
+    if source.split.folds is not None:
+        return _folded(pool, source, seed, gold, _skip_notes(skipped))
     cuts, notes = _cut_pool(pool, [part for part in files if part not in given], source, seed, gold)
     parts = {part: _ordered(rows, seed) for part, rows in {**cuts, **given}.items()}
     return Dataset(
@@ -106,6 +124,39 @@ def load_examples(
         test=parts["test"],
         notes=(*_skip_notes(skipped), *notes, *_overlap_notes(parts, set(given))),
     )
+
+
+def _folded(
+    pool: tuple[Example, ...],
+    source: DataSource,
+    seed: int,
+    gold: Collection[str],
+    notes: Sequence[str],
+) -> Dataset:
+    """All rows as train and dev, and as many folds as the split wants. Raises SpecError where one would be empty."""
+    count = source.split.folds or 0
+    keys = [
+        split_key(e.row, e.digest, stratify=source.split.stratify, group=source.split.group) for e in pool
+    ]
+    placed = cut(keys, [1.0] * count, seed)
+    if set(placed) != set(range(count)):
+        message = f"{len(pool)} rows cannot be cut into {count} folds: one of them would be empty"
+        hint = "ask for fewer folds" if source.split.group is None else "ask for fewer folds, or group less"
+        raise SpecError(
+            (Diagnostic(message=message, position=source.position, path="data.split.folds", hint=hint),)
+        )
+
+    def searched(rows: tuple[Example, ...]) -> tuple[tuple[Example, ...], tuple[Example, ...], list[str]]:
+        parts, said = _cut_pool(rows, ["dev"], source, seed, gold)
+        return _ordered(parts["train"], seed), _ordered(parts["dev"], seed), said
+
+    folds = []
+    for number in range(count):
+        inside = tuple(e for e, place in zip(pool, placed, strict=True) if place == number)
+        train, dev, _ = searched(tuple(e for e, place in zip(pool, placed, strict=True) if place != number))
+        folds.append(Fold(train=train, dev=dev, test=_ordered(inside, seed)))
+    train, dev, said = searched(pool)
+    return Dataset(train=train, dev=dev, folds=tuple(folds), notes=(*notes, *said))
 
 
 def column_types(spec: Spec) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,10 @@ async def evaluate_split(
     log.put_in_order()
     whole = tuple(record or not_reached(example) for record, example in zip(records, examples, strict=True))
     figures = session.summarized(whole, examples)
+    if session.dataset.folds:
+        figures = msgspec.structs.replace(
+            figures, slices={**figures.slices, **session.by_fold(whole, examples)}
+        )
     verdicts = split_verdicts(split, figures, session.spec.run.max_unscored)
     notes = list(session.dataset.notes)
     if overlap:

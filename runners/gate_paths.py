@@ -74,7 +74,7 @@ def _walk(kind: Any, parts: Sequence[str], spec: Spec) -> tuple[str, str] | None
 
 def _below(name: str, kind: Any, parts: Sequence[str], spec: Spec) -> tuple[str, str] | None:
     """A path below metrics, tallies or slices, whose first key is a name that the spec gives. Names may hold dots."""
-    known = list(spec.slices) if name == "slices" else [metric.name for metric in spec.metrics]
+    known = list(spec.sliced) if name == "slices" else [metric.name for metric in spec.metrics]
     for length in range(len(parts), 0, -1):
         if ".".join(parts[:length]) in known:
             inner = get_args(kind)[1]

@@ -25,3 +25,11 @@ def clusters_of(examples: Iterable[Example], column: str | None) -> list[Hashabl
         return None
     values = (example.row.get(column) for example in examples)
     return [None if value is None else str(value) for value in values]
+
+
+def independent(examples: Sequence[Example], column: str | None) -> int:
+    """How many rows or clusters stand on their own."""
+    clusters = clusters_of(examples, column)
+    if clusters is None:
+        return len(examples)
+    return len({cluster for cluster in clusters if cluster is not None}) + clusters.count(None)

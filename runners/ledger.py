@@ -127,6 +127,10 @@ class Ledger:
         reserved = sum((total(estimate) for estimate in self._reserved.values()), Amount())
         return self._wall - self.spent - reserved
 
+    def walled_roles(self) -> tuple[str, ...]:
+        """The roles that have a wall of their own."""
+        return tuple(self._role_walls)
+
     def role_room(self, role: str) -> Amount:
         """What this role's own wall leaves; without bound where it has none."""
         wall = self._role_walls.get(role)

@@ -12,13 +12,14 @@ from promptc.runners.comparison import Settings, compared
 from promptc.runners.dataset import Dataset
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator, RowRecord
+from promptc.runners.grouping import clusters_of
 from promptc.runners.judging import Judge
 from promptc.runners.program import Program
 from promptc.runners.progress import Progress
 from promptc.runners.rows import Example
 from promptc.runners.run_directory import RunDirectory
-from promptc.runners.summary import SplitSummary, summarize
-from promptc.spec.model import Spec
+from promptc.runners.summary import Figure, SplitSummary, figure, summarize
+from promptc.spec.model import FOLD, Spec
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,30 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             cluster=self.spec.data.cluster,
             seed=self.spec.run.seed,
         )
+
+    def by_fold(
+        self, records: Sequence[RowRecord], examples: Sequence[Example]
+    ) -> dict[str, dict[str, Figure]]:
+        """The score of each fold's rows, as a slice: how far a mean moves with the rows that it rests on."""
+        if FOLD in self.spec.slices:
+            return {}
+        width = len(str(len(self.dataset.folds)))
+        numbered = enumerate(self.dataset.folds, 1)
+        places = {e.id: f"{number:0{width}d}" for number, fold in numbered for e in fold.test}
+        figures = {}
+        for name in sorted(set(places.values())):
+            rows = [
+                (record.score, example)
+                for record, example in zip(records, examples, strict=True)
+                if record.score is not None and places[example.id] == name
+            ]
+            figures[name] = figure(
+                [score for score, _ in rows],
+                binary=self.judge.binary_rows,
+                clusters=clusters_of((example for _, example in rows), self.spec.data.cluster),
+                seed=self.spec.run.seed,
+            )
+        return {FOLD: figures}
 
     def compared(
         self, before: Sequence[RowRecord], after: Sequence[RowRecord], examples: Sequence[Example]

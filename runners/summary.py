@@ -169,6 +169,18 @@ class FrontMember(msgspec.Struct, frozen=True, kw_only=True):
         return f"{FRONT_FOLDER}/trial-{self.number}"
 
 
+class FoldLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the searches that a cross-validation makes: its start and its winner on the rows that it never saw."""
+
+    fold: int
+    rows: int
+    trials: int
+    winner: str
+    start_score: float | None
+    score: float | None
+    stop_reason: str = ""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """summary.json: everything that a run found out, the same on every replay.
 
@@ -189,6 +201,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     dev: SplitSummary | None = None
     test: SplitSummary | None = None
     all: SplitSummary | None = None
+    folds: tuple[FoldLine, ...] = ()
     gap: Gap | None = None
     baseline: BaselineComparison | None = None
     gates: tuple[GateResult, ...] = ()

@@ -163,11 +163,26 @@ class Parts:
         if "rows" in tree:
             tree["rows"] = plain(node.value["rows"])
         if isinstance(tree.get("split"), dict):
-            tree["split"].pop("folds", None)
+            self._check_folds(tree, node)
             if not any(tree["split"].get(key, 1) for key in ("train", "dev", "test")):
                 self._error("all shares are 0: no row is left", node.value["split"], ("data", "split"))
         self._check_sources(tree, node)
         return msgspec.structs.replace(msgspec.convert(tree, DataSource, strict=False), position=place)
+
+    def _check_folds(self, tree: dict[str, Any], node: Node) -> None:
+        """Folds take the place of what else would be held out."""
+        if "folds" not in tree["split"]:
+            return
+        place = node.value["split"].value["folds"]
+        given: list[str] = [key for key in ("dev", "test") if key in tree]
+        given += [f"split.{key}" for key in ("test",) if tree["split"].get(key)]
+        if given:
+            self._error(
+                f"folds: puts each row into test once, and here is {given[0]}: too",
+                place,
+                ("data", "split", "folds"),
+                f"take {given[0]}: out, or folds:",
+            )
 
     def _check_sources(self, tree: dict[str, Any], node: Node) -> None:
         given = [key for key in ("path", "rows") if key in tree]

@@ -278,7 +278,7 @@ class _Checker:
             if not any(".".join(rest[1:]).startswith(name) for name in names):
                 yield f'no metric is called "{rest[1]}"', did_you_mean(rest[1], names)
         if len(rest) > 1 and rest[0] == "slices" and self._sound("slices"):
-            columns = self._spec.slices
+            columns = self._spec.sliced
             if not any(".".join(rest[1:]).startswith(column) for column in columns):
                 yield (
                     f'"{rest[1]}" is not under slices:',

@@ -51,7 +51,6 @@ LATER: tuple[Later, ...] = (
     Later(("promote",)),
     Later(("run", "record")),
     Later(("run", "runner"), "local"),
-    Later(("data", "split", "folds")),
     Later(("models", "*", "batch"), False),
 )
 

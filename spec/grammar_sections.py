@@ -36,7 +36,12 @@ def data() -> Schema:
         "seed": whole("Another seed cuts the rows otherwise.", 1, minimum=0),
         "stratify": text("The column whose values are spread evenly.", "queue", minLength=1),
         "group": text("The column whose equal values stay together.", "customer", minLength=1),
-        "folds": whole("Cross-validate with so many folds." + NOT_YET, 5, minimum=2),
+        "folds": whole(
+            "Cross-validate instead of holding rows out, for small data: each row is in test once.",
+            5,
+            minimum=2,
+            maximum=100,
+        ),
     }
     return {
         "type": ["string", "object"],

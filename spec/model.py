@@ -24,6 +24,10 @@ DEFAULT_K = 4
 """How many passages a search brings where nobody says."""
 
 
+FOLD = "fold"
+"""The slice that a cross-validation adds."""
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """US dollars per million tokens."""
 
@@ -324,6 +328,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def __hash__(self) -> int:
         return hash(self.digest())
+
+    @property
+    def sliced(self) -> tuple[str, ...]:
+        """The columns whose values get figures of their own; a cross-validation adds its folds."""
+        folds = (FOLD,) if self.data.split.folds is not None and FOLD not in self.slices else ()
+        return (*self.slices, *folds)
 
     def model_named(self, name: str) -> Model:
         """The model behind a name under `models:`, a role that falls back to `task`, or a litellm name."""

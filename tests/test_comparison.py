@@ -10,7 +10,7 @@ from workplace import sentiment_rows
 
 from promptc.runners.comparison import Settings, adjusted, compared, fallen_notes, gap
 from promptc.runners.evaluate import RowRecord
-from promptc.runners.grouping import clusters_of
+from promptc.runners.grouping import clusters_of, independent
 from promptc.runners.judging import build_judge
 from promptc.runners.rows import inline_rows
 from promptc.runners.statistics import paired_difference
@@ -116,6 +116,12 @@ def test_rows_without_a_cluster_stand_alone():
     rows = examples(talk=["a", "a", None, None])
     assert clusters_of(rows, "talk") == ["a", "a", None, None]
     assert clusters_of(rows, None) is None
+
+
+def test_clusters_count_as_one_row_of_what_a_split_can_show():
+    rows = examples(talk=["a", "a", "b", None, None])
+    assert independent(rows, "talk") == 4
+    assert independent(rows, None) == 5
 
 
 def test_holm_counts_the_comparisons_that_are_reported_together():

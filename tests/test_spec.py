@@ -181,7 +181,6 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
         ("promote: {path: prompts/x.json, when: improved}", "promote"),
         ("run: {runner: ray}", "run.runner"),
         ("run: {record: {calls: c.jsonl}}", "run.record"),
-        ("data: {path: x.jsonl, split: {folds: 5}}", "data.split.folds"),
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
         ("module: react", "module"),
     ],

@@ -17,7 +17,7 @@ SPLITS = ("dev", "train", "test", "all")
 @target
 @click.option(
     "--split", type=click.Choice(SPLITS),
-    help="The rows to score. Default: dev, and with --from the split of that run.",
+    help="The rows to score. Default: dev (with folds: all), and with --from the split of that run.",
 )  # fmt: skip
 @click.option(
     "--rows", "row_ids", metavar="ID[,ID…]", help="Only these rows, by id; @FILE reads one id a line."

@@ -18,7 +18,10 @@ from promptc.cli.options import spec_options, target, view_options
     type=click.Choice(["optimize", "eval"]),
     help="What to plan. Default: both where possible.",
 )
-@click.option("--split", type=click.Choice(["dev", "train", "test", "all"]), default="dev", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["dev", "train", "test", "all"]),
+    help="The rows that eval would score. Default: dev (with folds: all).",
+)  # fmt: skip
 @spec_options
 @view_options
 def plan(spec: Path | None, command: str | None, **typed: Any) -> int:
@@ -34,15 +37,17 @@ def plan(spec: Path | None, command: str | None, **typed: Any) -> int:
     from promptc.cli.opening import prepare
     from promptc.cli.planning import build_optimizer, planned, planned_eval
     from promptc.cli.reports.plan import plan_document, plan_report
+    from promptc.cli.selection import default_split
 
     terminal = open_view(typed)
     environment = read_environment(typed["env_files"])
     loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
     prepared = prepare(loaded, terminal)
-    rows = len(prepared.dataset.part(typed["split"]))
+    split = typed["split"] or default_split(prepared.dataset)
+    rows = len(prepared.dataset.part(split))
     forecasts = []
     if command in (None, "eval"):
-        forecasts.append(planned_eval(prepared, typed["split"], rows))
+        forecasts.append(planned_eval(prepared, split, rows))
     can_search = bool(prepared.dataset.train and prepared.dataset.dev)
     if command == "optimize" or (command is None and can_search):
         forecasts.append(planned(prepared, build_optimizer(loaded.spec)))

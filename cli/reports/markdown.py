@@ -53,6 +53,7 @@ def markdown_report(details: ReportDetails) -> str:
         f"### {_SIGNS[found.mood]} promptc {escaped(details.title())}",
         f"**{escaped(found.sentence, 2000)}**",
         *_scores(details),
+        *_folds(details),
         *_repeats(details),
         *_metrics(details),
         *_slices(details),
@@ -139,6 +140,21 @@ def _score_row(name: str, split: SplitSummary) -> tuple[str, ...]:
         return name, count(split.n), before, f"**{measured(split)}**", MISSING, MISSING
     moved = f"**{change(found.difference)}** {signed_interval(found.ci_low, found.ci_high)}"
     return name, count(split.n), before, measured(split), moved, escaped(probability(found.p))
+
+
+def _folds(details: ReportDetails) -> list[str]:
+    rows = [
+        (
+            count(fold.fold),
+            count(fold.rows),
+            score(fold.start_score),
+            score(fold.score),
+            cell(fold.winner, 40),
+        )
+        for fold in details.summary.folds
+    ]
+    header = ("fold", "rows", "start", "winner", "from")
+    return [folded("Folds: each row held out once", table(header, rows, right=(0, 1, 2, 3)))] if rows else []
 
 
 def _repeats(details: ReportDetails) -> list[str]:

@@ -9,7 +9,12 @@ import msgspec
 
 from promptc.cli.opening import Prepared
 from promptc.cli.planning import Forecast, wall
+from promptc.cli.reports.figures import points
+from promptc.runners.dataset import Dataset
+from promptc.runners.grouping import independent
 from promptc.runners.models.settings import transport_of
+from promptc.runners.power import detectable_difference
+from promptc.runners.rows import Example
 from promptc.spec.model import Spec
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ def plan_document(prepared: Prepared, forecasts: Sequence[Forecast]) -> str:
         "models": {name: model.model for name, model in prepared.spec.models.items()},
         "code": [use.reference for use in prepared.code],
         "forecasts": forecasts,
+        "detectable": detectable(prepared),
         "notes": list(prepared.dataset.notes),
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
@@ -57,9 +63,10 @@ def plan_document(prepared: Prepared, forecasts: Sequence[Forecast]) -> str:
 def _facts(prepared: Prepared) -> list[tuple[str, str]]:
     spec, data = prepared.spec, prepared.dataset
     facts = [
-        ("rows", f"train {len(data.train)}, dev {len(data.dev)}, test {len(data.test)}"),
+        ("rows", _rows(data)),
         *((f"model {name}", f"{m.model} ({transport_of(m)})") for name, m in spec.models.items()),
         ("predictors", ", ".join(prepared.program.predictors)),
+        *_can_show(prepared),
         *_repeated(spec),
         ("metrics", ", ".join(m.use.name for m in prepared.judge.metrics) or "none"),
     ]
@@ -67,6 +74,30 @@ def _facts(prepared: Prepared) -> list[tuple[str, str]]:
         places = ", ".join(use.reference for use in prepared.code)
         facts.append(("user code", f"{places} (runs only with --allow-code or a trusted folder)"))
     return facts
+
+
+def detectable(prepared: Prepared) -> dict[str, float]:
+    """By split, the smallest difference between two programs that its rows can show."""
+    data, column = prepared.dataset, prepared.spec.data.cluster
+    parts: dict[str, Sequence[Example]] = {"dev": data.dev, "test": data.test}
+    if data.folds:
+        parts = {"test": data.part("all")}
+    return {name: detectable_difference(independent(rows, column)) for name, rows in parts.items() if rows}
+
+
+def _can_show(prepared: Prepared) -> list[tuple[str, str]]:
+    shown = [
+        f"{name} differences from about {points(found)}" if found < 1 else f"{name} no difference at all"
+        for name, found in detectable(prepared).items()
+    ]
+    return [("can show", f"{', '.join(shown)} (docs/statistics.md)")] if shown else []
+
+
+def _rows(data: Dataset) -> str:
+    if data.folds:
+        sizes = " + ".join(str(len(fold.test)) for fold in data.folds)
+        return f"{len(data.part('all'))}, in {len(data.folds)} folds: {sizes}"
+    return f"train {len(data.train)}, dev {len(data.dev)}, test {len(data.test)}"
 
 
 def _repeated(spec: Spec) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptc.cli.console import MOST_MESSAGE
-from promptc.cli.reports import baseline, counts, facts, front, reading, repeats, scores
+from promptc.cli.reports import baseline, counts, facts, folds, front, reading, repeats, scores
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.look import BAD, CAUTION, GOOD, QUIET, Look, look_of
@@ -29,7 +29,14 @@ GUTTER = 4
 
 Section = Callable[[ReportDetails, Look], list[RenderableType]]
 
-FIGURES: Sequence[Section] = (scores.scores, repeats.repeats, scores.metrics, scores.slices, counts.tallies)
+FIGURES: Sequence[Section] = (
+    scores.scores,
+    folds.folds,
+    repeats.repeats,
+    scores.metrics,
+    scores.slices,
+    counts.tallies,
+)
 FACTS: Sequence[Section] = (
     baseline.baseline,
     facts.gates,
