@@ -218,3 +218,72 @@ def test_demos_of_a_spec_may_hold_the_reasoning_of_the_module():
     assert spec is not None, findings
     [demo] = build_program(spec).start().predictors["main"].demos
     assert demo.outputs == {"reasoning": "Two and two.", "answer": "4"}
+
+
+PIPELINE = {
+    "signature": None,
+    "instructions": None,
+    "metrics": [{"exact_match": {"field": "label"}}],
+    "inputs": {"text": "string"},
+    "pipeline": [
+        {
+            "step": "short",
+            "signature": "text -> gist",
+            "instructions": "Shorten.",
+            "inputs": {"text": "inputs.text"},
+        },
+        {
+            "step": "again",
+            "loop": {
+                "max": 2,
+                "steps": [
+                    {"step": "polish", "signature": "gist -> better", "inputs": {"gist": "short.gist"}},
+                ],
+            },
+        },
+        {"step": "mood", "program": "inner.yaml", "inputs": {"better": "polish.better"}},
+    ],
+    "outputs": {"label": "mood.label"},
+}
+INNER = 'version: 1\nmodels: {task: openai/x}\nsignature: "better -> label"\nmodule: chain_of_thought\n'
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """A pipeline with a loop and a program as steps, and a candidate that says something else everywhere."""
+    with open_workplace(tmp_path, Sentiment()) as place:
+        place.write("inner.yaml", INNER)
+        place.write_spec(**PIPELINE)
+        demo = {"inputs": {"better": "x"}, "outputs": {"reasoning": "so", "label": "neutral"}}
+        texts = {
+            "short": {"instructions": "Be brief.", "descriptions": {"gist": "In five words"}, "demos": []},
+            "polish": {"instructions": "Shine.", "demos": []},
+            "mood": {"instructions": "Feel it.", "demos": [demo]},
+        }
+        place.write("candidate.yaml", {"predictors": texts})
+        yield place
+
+
+def test_a_pipeline_is_exported_as_a_spec_with_all_its_texts(pipeline):
+    done = pipeline.run("export", "--candidate", "candidate.yaml", "--to", "spec", "-o", "whole.yaml")
+    assert done.code == 0, done
+    rendered = [
+        pipeline.run("render", *arguments, "--json").document
+        for arguments in (("spec.yaml", "--candidate", "candidate.yaml"), ("whole.yaml",))
+    ]
+    assert rendered[0] == rendered[1]
+    assert "In five words" in json.dumps(rendered[1])
+    assert "Feel it." in json.dumps(rendered[1])
+
+
+def test_a_pipeline_has_messages_by_predictor(pipeline):
+    done = pipeline.run("export", "--to", "messages")
+    assert list(done.document) == ["short", "polish", "mood"]
+    assert done.document["mood"][-1]["content"].startswith("[[ ## better ## ]]\n{{better}}")
+
+
+@pytest.mark.parametrize("to", ["python", "dspy", "promptfoo"])
+def test_a_pipeline_is_refused_where_there_is_one_prompt(pipeline, to):
+    done = pipeline.run("export", "--to", to, "-o", "export.out")
+    assert done.code == 2, done
+    assert "the pipeline (short, again, mood)" in done.err

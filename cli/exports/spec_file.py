@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import msgspec
+
 from promptc.cli.checking import spec_findings
 from promptc.cli.exports.gaps import turns
 from promptc.cli.exports.subject import Exported, Subject, Uncarried, figures_line
@@ -16,8 +18,11 @@ from promptc.spec.dump import dump_tree
 from promptc.spec.errors import UsageError
 from promptc.spec.load import load
 from promptc.spec.model import Spec
+from promptc.spec.program import STEP
 
 Tree = dict[str, Any]
+
+_PROGRAM = ".program"
 
 
 def spec_file(subject: Subject) -> Exported:
@@ -25,32 +30,44 @@ def spec_file(subject: Subject) -> Exported:
     if subject.compiled.candidate.choices:
         raise Uncarried("spec", ["the winner's choices under tune: are no part of a spec"])
     tree = _rebased(subject)
-    steps = _step_trees(tree)
+    program = subject.compiled.program
+    steps = {step.name: step for step in program.steps}
     for name, texts in subject.compiled.candidate.predictors.items():
-        _say(steps[subject.compiled.program.predictors[name].step], texts)
+        step = steps[program.predictors[name].step]
+        if step.path.endswith(_PROGRAM):
+            _say_within(_at(tree, step.path.removesuffix(_PROGRAM)), name, texts)
+        else:
+            _say(_at(tree, step.path), texts)
     text = _heading(subject) + dump_tree(tree)
     _verify(subject, text)
     return Exported(text=text)
 
 
 def _rebased(subject: Subject) -> Tree:
-    """The resolved spec, its data seen from the folder that the export goes to."""
-    tree = dict(subject.spec.resolved)
-    data = dict(tree.get("data", {}))
+    """A copy of the resolved spec, its data seen from the folder that the export goes to."""
+    tree: Tree = msgspec.json.decode(msgspec.json.encode(subject.spec.resolved))
+    data = tree.get("data", {})
     for key in ("path", "train", "dev", "test"):
         if key in data:
-            there = os.path.join(subject.spec.base, data[key])
-            data[key] = os.path.relpath(there, subject.folder)
-    return tree | {"data": data} if data else tree
+            data[key] = os.path.relpath(os.path.join(subject.spec.base, data[key]), subject.folder)
+    return tree
 
 
-def _step_trees(tree: Tree) -> dict[str, Tree]:
-    """Each step's part of the tree, which is the tree itself where there is one step."""
-    if "pipeline" not in tree:
-        return {tree.get("step", "main"): tree}
-    copies = [dict(step) for step in tree["pipeline"]]
-    tree["pipeline"] = copies
-    return {step["step"]: step for step in copies}
+def _at(tree: Any, path: str) -> Tree:
+    """The part of the tree at a dotted path; all of it for an empty one."""
+    for part in path.split(".") if path else ():
+        tree = tree[int(part)] if isinstance(tree, list) else tree[part]
+    found: Tree = tree
+    return found
+
+
+def _say_within(stage: Tree, name: str, texts: PredictorTexts) -> None:
+    """Put a predictor's texts beside the program that is a step, under its name in that program."""
+    source = stage["program"]
+    inner = name.removeprefix(stage["step"]).removeprefix(".")
+    if "pipeline" not in source["spec"]:
+        inner = f"{STEP}.{inner}".removesuffix(".")
+    source.setdefault("texts", {}).setdefault("predictors", {})[inner] = msgspec.to_builtins(texts)
 
 
 def _say(step: Tree, texts: PredictorTexts) -> None:

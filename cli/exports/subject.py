@@ -56,12 +56,12 @@ class Uncarried(UsageError):
 
 
 def only_step(subject: Subject, target: str) -> Step:
-    """The one step of the program. Raises Uncarried where there are several."""
-    steps = subject.compiled.program.steps
-    if len(steps) != 1:
-        names = listed([step.name for step in steps])
-        raise Uncarried(target, [f"it has {len(steps)} steps ({names}), and this target has one prompt"])
-    return steps[0]
+    """The one step of the program. Raises Uncarried for a pipeline."""
+    program = subject.compiled.program
+    if program.graph is not None:
+        names = listed([node.name for node in program.graph.nodes])
+        raise Uncarried(target, [f"the pipeline ({names}): this target has one prompt"])
+    return program.steps[0]
 
 
 def identifier(name: str) -> str:
