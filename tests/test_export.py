@@ -287,3 +287,51 @@ def test_a_pipeline_is_refused_where_there_is_one_prompt(pipeline, to):
     done = pipeline.run("export", "--to", to, "-o", "export.out")
     assert done.code == 2, done
     assert "the pipeline (short, again, mood)" in done.err
+
+
+def test_the_choices_of_the_winner_are_made_in_the_exported_spec(tmp_path):
+    with open_workplace(tmp_path, Sentiment()) as place:
+        place.write_spec(tune={"module": ["predict", "chain_of_thought"], "format": ["chat", "xml"]})
+        chosen = {"module": "chain_of_thought", "format": "xml"}
+        texts = {"main": {"instructions": "Feel it.", "demos": []}}
+        place.write("candidate.yaml", {"predictors": texts, "choices": chosen})
+        done = place.run("export", "--candidate", "candidate.yaml", "--to", "spec", "-o", "chosen.yaml")
+        assert done.code == 0, done
+        tree = yaml.safe_load((place.folder / "chosen.yaml").read_text())
+        assert {key: tree[key] for key in chosen} == chosen
+        assert "tune" not in tree
+        rendered = [
+            place.run("render", *arguments, "--json").document
+            for arguments in (("spec.yaml", "--candidate", "candidate.yaml"), ("chosen.yaml",))
+        ]
+        assert rendered[0] == rendered[1]
+        python = place.run("export", "--candidate", "candidate.yaml", "--to", "python")
+        assert "<reasoning>" in python.out
+
+
+RICH = {
+    "fields": {
+        "inputs": {
+            "photo": {"type": "image"},
+            "before": {"type": "history"},
+            "text": {"type": "string"},
+        },
+        "outputs": {"label": {"type": "string"}},
+    },
+    "signature": None,
+}
+
+
+def test_inputs_that_are_more_than_text_are_named(tmp_path):
+    with open_workplace(tmp_path, Sentiment()) as place:
+        place.write_spec(**RICH)
+        done = place.run("export", "--to", "messages")
+        assert done.code == 0, done
+        said = " ".join(done.err.split())
+        assert "the input photo, which is attached (image)" in said
+        assert "the input before, which holds the turns of a conversation" in said
+        assert "{{text}}" in done.document[-1]["content"]
+        for to in ("python", "dspy", "promptfoo"):
+            refused = place.run("export", "--to", to, "-o", "export.out")
+            assert refused.code == 2, refused
+            assert "the input photo" in refused.err

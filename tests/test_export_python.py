@@ -147,6 +147,15 @@ SPECS: dict[str, dict[str, Any]] = {
         "signature": "text -> label: Literal['a', 'b']",
         "format": {"template": {"text": "{{ instructions }}\n{{ demos }}\nText: {{ text }}\nLabel:"}},
     },
+    "xml": {"signature": "text -> label: Literal['a', 'b'], tags: list[str]", "format": "xml"},
+    "xml object": {
+        "fields": {
+            "outputs": {"person": {"type": "object", "properties": {"name": "string", "age": "integer"}}}
+        },
+        "format": "xml",
+        "module": "chain_of_thought",
+    },
+    "code": {"fields": {"outputs": {"program": {"type": "code"}, "n": "integer"}}},
     "optional": {
         "fields": {"outputs": {"label": {"enum": ["a", "b"]}, "note": {"type": "string", "optional": True}}},
     },
@@ -168,11 +177,18 @@ def loaded_spec(name: str) -> Any:
     return spec
 
 
+class Files(dict):
+    """Modules and programs by the names of their specs, short in a test's report."""
+
+    def __repr__(self) -> str:
+        return "files"
+
+
 @pytest.fixture(scope="module")
 def files(shared_folder):
     """The exported files of all specs as modules, with the programs that they are made from."""
     folder = shared_folder("modules")
-    found = {}
+    found = Files()
     with open_workplace(folder) as place:
         for name in SPECS:
             spec = loaded_spec(name)
@@ -201,6 +217,8 @@ FRAGMENTS = [
     '{"label": "A", "n": "2",}', "{'label': 'b'}", '{"person": {"name": "Ann", "age": 3}}',
     '{"name": "Ann", "age": "3"}', '{"name": "Ann", "age": 3, "class": "A", "x": 1}', '["x", "y"]', "- x\n- y",
     "1. x", "```json", "```", "<think>hm</think>", "2031-05-04T13:45:00Z", "2031-05-04", "[[ \\## label ## ]]",
+    "<label>", "</label>", "<tags>", "</tags>", "<item>x</item>", "<person>", "<name>Ann</name>", "<age>3</age>",
+    "</person>", "<reasoning>", "</reasoning>", "[[ ## program ## ]]", "```python\nx = 1\n```",
     '"quoted"', "**bold**", "\n", "\n\n", " ", "…", "{", "}", "[", "ünï",
 ]  # fmt: skip
 
@@ -215,13 +233,18 @@ def meaning(read: Any, error: type[Exception]) -> Any:
 
 @pytest.mark.parametrize("name", SPECS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(reply=st.lists(st.sampled_from(FRAGMENTS), max_size=7).map("".join) | st.text(max_size=30))
-def test_any_reply_means_the_same_in_the_file(files, name, reply):
+@given(
+    reply=st.lists(st.sampled_from(FRAGMENTS), max_size=7).map("".join) | st.text(max_size=30),
+    finish=st.sampled_from(["stop", "length"]),
+)
+def test_any_reply_means_the_same_in_the_file(files, name, reply, finish):
     module, program = files[name]
+    prompt = module._PROMPT
     [predictor] = program.predictors.values()
-    ours = meaning(lambda: predictor.format.parse(predictor.signature, Completion(text=reply)), ParseError)
+    completion = Completion(text=reply, finish_reason=finish)
+    ours = meaning(lambda: predictor.format.parse(predictor.signature, completion), ParseError)
     theirs = meaning(
-        lambda: module.parse_reply(module._SIGNATURE, reply, module._PROMPT.ways, module._PROMPT.nothing),
+        lambda: module.parse_reply(module._SIGNATURE, reply, prompt.ways(finish == "stop"), prompt.nothing),
         module.ParseError,
     )
     assert theirs == ours

@@ -233,7 +233,7 @@ def test_logic_is_refused(text):
         pieces_of(text)
 
 
-@pytest.mark.parametrize("text", ["no variable", "{{ demos }}", "{{ inputs }}", "--- user ---\n{{ a }}"])
+@pytest.mark.parametrize("text", ["no variable", "{{ demos }}", "{{ inputs }}", "{{ a }}\n--- user ---\nb"])
 def test_prompts_that_no_template_can_say_are_refused(text):
     with pytest.raises(Left):
         prompt_of("p", text)

@@ -12,7 +12,15 @@ from typing import Any
 
 from promptc.cli.exports.python_literals import text_literal
 from promptc.cli.exports.python_types import Types, class_name, is_name
-from promptc.cli.exports.subject import WRITTEN_BY, Exported, Subject, Uncarried, identifier, only_step
+from promptc.cli.exports.subject import (
+    WRITTEN_BY,
+    Exported,
+    Subject,
+    Uncarried,
+    identifier,
+    only_step,
+    rich_inputs,
+)
 from promptc.runners.asking import Speaker
 from promptc.runners.candidate import Demo
 from promptc.runners.formats.fields_text import label_text, label_values, type_words
@@ -23,6 +31,7 @@ from promptc.spec.model import Step
 
 MODULES: Mapping[str, str] = {"predict": "Predict", "chain_of_thought": "ChainOfThought"}
 FORMATS = ("chat", "json")
+_SAID_BY_TYPES = frozenset({"type", "title", "description", "examples"})
 EXAMPLE_MODEL = "openai/gpt-4.1-mini"
 REASONING = "reasoning"
 """What DSPy calls the field that its ChainOfThought adds."""
@@ -59,13 +68,15 @@ def _uncarried(step: Step) -> list[str]:
     for field in (*step.signature.inputs, *step.signature.outputs):
         if not is_name(field.name):
             reasons.append(f"the field {field.name}, which is no name in Python")
-    return reasons
+    return [*reasons, *rich_inputs(step)]
 
 
 def _reasoning(subject: Subject, step: Step) -> str:
     """What promptc calls the field that its chain_of_thought adds; "" without one."""
     module = subject.compiled.program.modules[step.name]
-    return module.field if isinstance(module, ChainOfThought) else ""
+    if not isinstance(module, ChainOfThought):
+        return ""
+    return module.predictors(step.signature)[""].outputs[0].name
 
 
 def _predict_state(subject: Subject, speaker: Speaker, reasoning: str) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def _description(field: Field) -> str:
     """The field's description with what DSPy's types do not say: what labels mean, ranges and patterns."""
     lines = [field.description] if field.description else []
     labels = label_values(field.schema)
-    if labels is None and field.schema.keys() - {"type", "title", "description", "examples"}:
+    if labels is None and not field.holds_reasoning and field.schema.keys() - _SAID_BY_TYPES:
         lines.append(f"({type_words(field.schema)})")
     for value in labels or ():
         said = field.labels.get(value if isinstance(value, str) else label_text(value), "")

@@ -7,7 +7,7 @@ its values is carried as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,11 +37,14 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 def turns(compiled: CompiledProgram, predictor: str) -> tuple[Turn, ...]:
-    """The messages of a predictor with a gap for each input."""
-    names = [field.name for field in compiled.speakers[predictor].signature.inputs]
-    mark = _unused(compiled, predictor, names)
+    """The messages with a gap for each input that is text; a conversation so far has no turns, a file only its label."""
+    fields = compiled.speakers[predictor].signature.inputs
+    names = [field.name for field in fields if not field.holds_turns and field.attachment is None]
+    empty: dict[str, Any] = {field.name: [] if field.holds_turns else "-" for field in fields}
+    plain = "".join(message.content for message in compiled.messages(predictor, empty))
+    mark = next(chr(code) for code in range(*_PRIVATE) if chr(code) not in plain)
     marked = {name: f"{mark}{place}{mark}" for place, name in enumerate(names)}
-    messages = compiled.messages(predictor, marked)
+    messages = compiled.messages(predictor, {**empty, **marked})
     return tuple(Turn(message.role, _pieces(message.content, mark, names)) for message in messages)
 
 
@@ -51,10 +54,3 @@ def _pieces(text: str, mark: str, names: list[str]) -> tuple[str | Gap, ...]:
         Gap(names[int(piece)]) if place % 2 else piece for place, piece in enumerate(cut)
     ]
     return tuple(piece for piece in pieces if piece != "")
-
-
-def _unused(compiled: CompiledProgram, predictor: str, names: list[str]) -> str:
-    """A character that stands nowhere in the prompt."""
-    plain = compiled.messages(predictor, dict.fromkeys(names, ""))
-    text = "".join(message.content for message in plain)
-    return next(chr(code) for code in range(*_PRIVATE) if chr(code) not in text)

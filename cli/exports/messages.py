@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from promptc.cli.exports.gaps import Turn, turns
-from promptc.cli.exports.subject import Exported, Subject
+from promptc.cli.exports.subject import Exported, Subject, rich_inputs
 
 
 def messages(subject: Subject) -> Exported:
@@ -20,6 +20,7 @@ def messages(subject: Subject) -> Exported:
         for field in speaker.signature.inputs
         for note in _ambiguous(name, field.name, prompts[name])
     ]
+    notes += [note for step in compiled.program.steps for note in map(_apart, rich_inputs(step))]
     if len(document) == 1:
         [document] = document.values()
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -29,6 +30,10 @@ def messages(subject: Subject) -> Exported:
 def placeholder(name: str) -> str:
     """What stands for an input."""
     return f"{{{{{name}}}}}"
+
+
+def _apart(rich: str) -> str:
+    return f"{rich}: whoever sends the messages has to put it there"
 
 
 def _chat(prompt: tuple[Turn, ...]) -> list[dict[str, str]]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from promptc.cli.exports.gaps import Turn, turns
 from promptc.cli.exports.promptfoo_asserts import assertions, literal
-from promptc.cli.exports.subject import Exported, Subject, Uncarried, figures_line, only_step
+from promptc.cli.exports.subject import Exported, Subject, Uncarried, figures_line, only_step, rich_inputs
 from promptc.runners.asking import Speaker
-from promptc.runners.formats.markers import as_text, input_value
+from promptc.runners.formats.inputs import input_value
+from promptc.runners.formats.markers import MARKERS
 from promptc.runners.formats.template import Template
 from promptc.runners.models.settings import (
     base_url,
@@ -123,7 +124,7 @@ def _uncarried(step: Step) -> list[str]:
         reasons.append(f"the module {step.module.name} (only {' and '.join(MODULES)})")
     if step.format.name not in FORMATS:
         reasons.append(f"the format {step.format.name} (only {', '.join(FORMATS)})")
-    return reasons
+    return [*reasons, *rich_inputs(step)]
 
 
 def _examples(subject: Subject) -> tuple[tuple[Example, ...], tuple[str, ...]]:
@@ -154,7 +155,7 @@ def _prompt(prompt: tuple[Turn, ...]) -> str:
 
 def _test(subject: Subject, speaker: Speaker, example: Example) -> str:
     row = {
-        field.name: as_text(input_value(field, example.row))
+        field.name: MARKERS.as_text(input_value(field, example.row))
         for field in speaker.signature.inputs
         if not field.required or field.name in example.row
     }

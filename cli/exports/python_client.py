@@ -11,7 +11,6 @@ import msgspec
 from promptc.cli.exports.python_literals import data_literal
 from promptc.cli.exports.subject import Subject
 from promptc.runners.asking import Speaker
-from promptc.runners.formats.shapes import shape_of
 from promptc.runners.models.settings import (
     PROTOCOL_PREFIXES,
     base_url,
@@ -22,9 +21,12 @@ from promptc.runners.models.settings import (
     wire_name,
 )
 from promptc.spec.errors import UsageError
+from promptc.spec.media import CODE, REASONING
 from promptc.spec.model import Model
 
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+UNCHECKED = (REASONING, CODE)
+"""Formats of texts that say what a text is for, and nothing about its form."""
 _PLAIN_KEYS = frozenset({"type", "enum", "title", "description", "examples"})
 
 
@@ -85,7 +87,9 @@ def client_of(subject: Subject, speaker: Speaker) -> Client:
 
 def _is_plain(schema: Mapping[str, Any]) -> bool:
     """Whether a type or a list of labels is all that the schema says."""
-    return isinstance(schema.get("type", ""), str) and schema.keys() <= _PLAIN_KEYS and shape_of(schema).plain
+    if schema.get("format", REASONING) not in UNCHECKED or schema.keys() - _PLAIN_KEYS - {"format"}:
+        return False
+    return isinstance(schema.get("type", ""), str)
 
 
 def _key(model: Model) -> tuple[str, tuple[str, ...]]:

@@ -6,22 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promptc.cli.exports.python_bundle import STAND_INS, Bundle, Name, bundle
-from promptc.cli.exports.python_client import Client, client_of
+from promptc.cli.exports.python_client import UNCHECKED, Client, client_of
+from promptc.cli.exports.python_literals import data_literal
 from promptc.cli.exports.python_text import python_text
-from promptc.cli.exports.subject import Exported, Subject, Uncarried, only_step
+from promptc.cli.exports.subject import Exported, Subject, Uncarried, only_step, rich_inputs
 from promptc.runners.asking import Speaker
 from promptc.runners.formats.shapes import shape_of
 from promptc.runners.formats.template import Template
+from promptc.spec.media import REASONING
 from promptc.spec.model import Step
 from promptc.spec.types import MANY_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA
 
 MODULES = ("predict", "chain_of_thought")
-FORMATS = ("chat", "json", "template")
+FORMATS = ("chat", "json", "xml", "template")
 """What can be carried."""
 
 _RUNTIME = "promptc.cli.exports.python_runtime"
 _FORMATS = "promptc.runners.formats"
-_FILES = {"json": "json_object"}
+_FILES = {"json": "json_object", "xml": "xml_tags"}
 _KEPT_STAND_INS: Mapping[Name, Name] = {
     ("promptc.spec.fields", "Field"): (STAND_INS, "Field"),
     ("promptc.spec.fields", "Signature"): (STAND_INS, "Signature"),
@@ -51,23 +53,24 @@ def python_file(subject: Subject) -> Exported:
     [speaker] = subject.compiled.speakers.values()
     client = client_of(subject, speaker)
     code = _bundled(step, [field.schema for field in speaker.signature.outputs], client)
-    text = python_text(subject, speaker, client, code, ways=_ways(speaker), nothing=_nothing(speaker))
+    text = python_text(subject, speaker, client, code, _reading(speaker))
     return Exported(text=text, notes=client.notes)
 
 
-def _ways(speaker: Speaker) -> str:
-    """The ways in which a reply is read, as code."""
+def _reading(speaker: Speaker) -> dict[str, str]:
+    """What is special about the format, as code: how values are escaped, and how replies are read."""
     format_ = speaker.predictor.format
-    return f"_WAYS[{format_.style(speaker.signature)!r}]" if isinstance(format_, Template) else "_WAYS"
-
-
-def _nothing(speaker: Speaker) -> str:
-    """What says that a reply holds none of the outputs, as code."""
-    format_ = speaker.predictor.format
+    name = format_.version.partition("/")[0]
+    given = {"json": ", text", "template": ""}.get(name, "")
+    ways = "lambda complete: _WAYS"
     if isinstance(format_, Template):
-        return f"lambda text: _nothing(_SIGNATURE, {format_.style(speaker.signature)!r})"
-    takes_text = format_.version.startswith("json/")
-    return f"lambda text: _nothing(_SIGNATURE{', text' if takes_text else ''})"
+        style = data_literal(format_.style(speaker.signature))
+        ways, given = f"{ways}[{style}]", f", {style}"
+    return {
+        "escaping": "tags_of(_SIGNATURE).escaping" if name == "xml" else "MARKERS",
+        "ways": "_ways" if name == "xml" else ways,
+        "nothing": f"lambda text: _nothing(_SIGNATURE{given})",
+    }
 
 
 def _uncarried(step: Step) -> list[str]:
@@ -79,6 +82,7 @@ def _uncarried(step: Step) -> list[str]:
         reasons.append(f"the format {step.format.name} (only {', '.join(FORMATS)})")
     if step.checks:
         reasons.append("assert: its expressions need promptc")
+    reasons += rich_inputs(step)
     return reasons
 
 
@@ -86,7 +90,7 @@ def _bundled(step: Step, schemas: Sequence[Any], client: Client) -> Bundle:
     """promptc's reading of replies, as far as these outputs need it."""
     format_module = f"{_FORMATS}.{_FILES.get(step.format.name, step.format.name)}"
     stand_ins = dict(_KEPT_STAND_INS)
-    if not any("format" in schema for schema in _all_schemas(schemas)):
+    if all(schema.get("format", REASONING) in UNCHECKED for schema in _all_schemas(schemas)):
         stand_ins |= _WITHOUT_FORMATS
     if client.plain:
         stand_ins |= _WITHOUT_JSONSCHEMA
@@ -100,10 +104,18 @@ def _bundled(step: Step, schemas: Sequence[Any], client: Client) -> Bundle:
         ]
     )
     return bundle(
-        [(_RUNTIME, "answer"), (format_module, "_WAYS"), (format_module, "_nothing")],
+        [(_RUNTIME, "answer"), (format_module, "_nothing"), *_format_names(step.format.name)],
         stand_ins=stand_ins,
         overrides={(f"{_FORMATS}.values", "_READERS"): table},
     )
+
+
+def _format_names(format_name: str) -> list[Name]:
+    """What the written part uses of a format."""
+    module = f"{_FORMATS}.{_FILES.get(format_name, format_name)}"
+    if format_name == "xml":
+        return [(module, "_ways"), (f"{_FORMATS}.tags", "tags_of")]
+    return [(module, "_WAYS"), (f"{_FORMATS}.markers", "MARKERS")]
 
 
 def _all_schemas(schemas: Sequence[Any]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptc.runners.formats.markers import as_text, input_value
+from promptc.runners.formats.escaping import Escaping
+from promptc.runners.formats.inputs import input_value
 from promptc.runners.formats.protocol import ParseError
 from promptc.runners.formats.replies import Way, parse_reply
 from promptc.runners.models.transports.reply import finish_reason, split_reasoning
@@ -30,13 +31,15 @@ class Prompt:
 
     `messages` are pairs of role and text, or of role and pieces: texts, and {"input": name} where a value is filled in.
     `correction` is what a reply that cannot be read is answered with, `{}` standing for the error; that is done
-    `retries` times at most. `returned` are the outputs that the caller gets.
+    `retries` times at most. `returned` are the outputs that the caller gets. `ways` gives the ways in which a reply is
+    read; it is told whether the reply is complete.
     """
 
     messages: Sequence[tuple[str, str | Sequence[str | Mapping[str, str]]]]
     signature: Signature
     returned: Sequence[str]
-    ways: Sequence[Way]
+    escaping: Escaping
+    ways: Callable[[bool], Sequence[Way]]
     nothing: Callable[[str], str]
     correction: str
     retries: int
@@ -48,7 +51,9 @@ def rendered(prompt: Prompt, inputs: Mapping[str, Any]) -> Messages:
     fields = {field.name: field for field in prompt.signature.inputs}
 
     def filled(piece: str | Mapping[str, str]) -> str:
-        return piece if isinstance(piece, str) else as_text(input_value(fields[piece["input"]], inputs))
+        if isinstance(piece, str):
+            return piece
+        return prompt.escaping.as_text(input_value(fields[piece["input"]], inputs))
 
     return [
         {"role": role, "content": text if isinstance(text, str) else "".join(map(filled, text))}
@@ -71,7 +76,7 @@ def ask(prompt: Prompt, inputs: Mapping[str, Any], complete: Complete) -> dict[s
         if finish == "refused":
             raise NoAnswer(text[:200] or "the model refused to answer")
         try:
-            return parse_reply(prompt.signature, text, prompt.ways, prompt.nothing)
+            return parse_reply(prompt.signature, text, prompt.ways(finish != "length"), prompt.nothing)
         except ParseError as error:
             if finish == "length":
                 raise NoAnswer(f"the reply was cut off at its length limit: {error}") from error

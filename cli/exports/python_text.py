@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from promptc.cli.exports.gaps import Gap, Turn, turns
 from promptc.cli.exports.python_bundle import Bundle, Name, import_lines
@@ -90,9 +90,9 @@ if __name__ == "__main__":
 
 
 def python_text(
-    subject: Subject, speaker: Speaker, client: Client, code: Bundle, *, ways: str, nothing: str
+    subject: Subject, speaker: Speaker, client: Client, code: Bundle, reading: Mapping[str, str]
 ) -> str:
-    """The whole file. `ways` and `nothing` are code that says how replies are read."""
+    """The whole file. `reading` is code that says how values are escaped and replies are read."""
     function, classes = _function(subject, speaker, code)
     asking = _asking(client)
     head = [
@@ -106,7 +106,7 @@ def python_text(
         _heading("promptc's reading of replies, as it stands in promptc"),
         *(text for _, text in code.sections),
         _heading("This program's fields"),
-        _prompt(subject, speaker, ways=ways, nothing=nothing),
+        _prompt(subject, speaker, reading),
         _MAIN,
     ]
     body = "\n\n\n".join([*head, *tail])
@@ -200,7 +200,7 @@ def _piece(piece: str | Gap) -> str:
     return f'{{"input": {data_literal(piece.name)}}}' if isinstance(piece, Gap) else text_literal(piece)
 
 
-def _prompt(subject: Subject, speaker: Speaker, *, ways: str, nothing: str) -> str:
+def _prompt(subject: Subject, speaker: Speaker, reading: Mapping[str, str]) -> str:
     """Signature and prompt, in terms of what is copied from promptc."""
     signature, format_ = speaker.signature, speaker.predictor.format
     correction = format_.reask(signature, ParseError("{}"))
@@ -214,8 +214,7 @@ def _prompt(subject: Subject, speaker: Speaker, *, ways: str, nothing: str) -> s
         "    messages=MESSAGES,",
         "    signature=_SIGNATURE,",
         f"    returned={data_literal(returned)},",
-        f"    ways={ways},",
-        f"    nothing={nothing},",
+        *(f"    {name}={code}," for name, code in reading.items()),
         f"    correction={text_literal(correction)},",
         f"    retries={subject.spec.run.format_retries},",
         f"    params={data_literal(speaker.params)},",

@@ -19,6 +19,8 @@ from promptc.spec.errors import UsageError
 from promptc.spec.load import load
 from promptc.spec.model import Spec
 from promptc.spec.program import STEP
+from promptc.spec.resolved import resolved_tree
+from promptc.spec.tuning import with_choices
 
 Tree = dict[str, Any]
 
@@ -27,8 +29,6 @@ _PROGRAM = ".program"
 
 def spec_file(subject: Subject) -> Exported:
     """The spec. It is read again before it is handed out: its prompts are the artifact's, or an error says why not."""
-    if subject.compiled.candidate.choices:
-        raise Uncarried("spec", ["the winner's choices under tune: are no part of a spec"])
     tree = _rebased(subject)
     program = subject.compiled.program
     steps = {step.name: step for step in program.steps}
@@ -44,8 +44,9 @@ def spec_file(subject: Subject) -> Exported:
 
 
 def _rebased(subject: Subject) -> Tree:
-    """A copy of the resolved spec, its data seen from the folder that the export goes to."""
-    tree: Tree = msgspec.json.decode(msgspec.json.encode(subject.spec.resolved))
+    """The spec with the winner's choices made, its data seen from the folder that the export goes to."""
+    chosen = resolved_tree(with_choices(subject.spec, subject.compiled.program.choices))
+    tree: Tree = msgspec.json.decode(msgspec.json.encode(chosen))
     data = tree.get("data", {})
     for key in ("path", "train", "dev", "test"):
         if key in data:

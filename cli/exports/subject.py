@@ -64,6 +64,17 @@ def only_step(subject: Subject, target: str) -> Step:
     return program.steps[0]
 
 
+def rich_inputs(step: Step) -> list[str]:
+    """The inputs that are more than text in a prompt, by name."""
+    found = []
+    for field in step.signature.inputs:
+        if field.attachment is not None:
+            found.append(f"the input {field.name}, which is attached ({field.attachment})")
+        elif field.holds_turns:
+            found.append(f"the input {field.name}, which holds the turns of a conversation")
+    return found
+
+
 def identifier(name: str) -> str:
     """A program's name as a name in Python: `support-triage` is `support_triage`."""
     words = "".join(character if character.isalnum() else "_" for character in name).strip("_").lower()
