@@ -37,7 +37,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 def turns(compiled: CompiledProgram, predictor: str) -> tuple[Turn, ...]:
-    """The messages with a gap for each input that is text; a conversation so far has no turns, a file only its label."""
+    """The messages with a gap for each input that is text; no turns of a conversation so far."""
     fields = compiled.speakers[predictor].signature.inputs
     names = [field.name for field in fields if not field.holds_turns and field.attachment is None]
     empty: dict[str, Any] = {field.name: [] if field.holds_turns else "-" for field in fields}
