@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -17,7 +15,8 @@ from promptc.cli.json_output import json_text
 from promptc.cli.loading import DEFAULT_NAMES
 from promptc.cli.starter import DATA_NAME, starter_rows
 from promptc.cli.untrusted import one_line
-from promptc.spec.errors import RunError, UsageError
+from promptc.cli.writing import holds, replace_file
+from promptc.spec.errors import UsageError
 
 
 def check_places(file: Path, data: Path | None, *, force: bool, schema: bool) -> None:
@@ -38,7 +37,7 @@ def check_places(file: Path, data: Path | None, *, force: bool, schema: bool) ->
     if file.exists() and not force:
         raise UsageError(f"there is already a {file}", "pass --force to replace it, or -o for another file")
     rows = file.parent / DATA_NAME
-    if data is None and rows.exists() and not _holds(rows, starter_rows()):
+    if data is None and rows.exists() and not holds(rows, starter_rows()):
         raise UsageError(
             f"there is already a {rows}", f"make a spec for it: promptc init {shlex.quote(str(rows))}"
         )
@@ -55,7 +54,7 @@ def write(plan: Plan, file: Path, *, schema: bool) -> tuple[Path, ...]:
     if schema:
         contents[file.parent / SCHEMA_NAME] = schema_bytes("spec")
     for path, content in reversed(contents.items()):
-        _replace(path, content)
+        replace_file(path, content)
     return tuple(contents)
 
 
@@ -93,29 +92,8 @@ def tell(terminal: Terminal, plan: Plan, file: Path, written: Sequence[Path], *,
         terminal.say(Text(f"  {command:<{width}}  # {purpose}"))
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all; unchanged bytes keep their time."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if _holds(path, content):
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(
-            f"{path} cannot be written: {error.strerror}", "choose another place with -o"
-        ) from error
-
-
 def _folder(path: Path) -> list[Path]:
     return list(path.parent.iterdir()) if path.parent.is_dir() else []
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
 
 
 def _is_our_schema(path: Path) -> bool:

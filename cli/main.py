@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "promptc.cli.commands.report:report",
         "Write a finished run as a page, Markdown, JUnit, a table.",
     ),
+    "export": ("promptc.cli.commands.export:export", "Write a compiled program for somewhere else."),
+    "import": ("promptc.cli.commands.importing:import_", "Write a spec from DSPy's or promptfoo's files."),
     "cache": ("promptc.cli.commands.cache:cache", "Look at, prune or clear the cache of replies."),
     "schema": ("promptc.cli.commands.schema:schema", "Print a JSON Schema."),
     "doctor": ("promptc.cli.commands.doctor:doctor", "Check this machine, keys and models."),

@@ -84,9 +84,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     def start(self) -> Candidate:
         """The candidate that the spec itself describes: its instructions and the demos given by hand."""
-        demos = {step.name: _given_demos(step) for step in self.steps}
+        steps = {step.name: step for step in self.steps}
         own = {
-            name: PredictorTexts(instructions=p.signature.instructions, demos=demos[p.step])
+            name: PredictorTexts(
+                instructions=p.signature.instructions, demos=_given_demos(steps[p.step], p.signature)
+            )
             for name, p in self.predictors.items()
         }
         return Candidate(predictors={**own, **self.texts}, choices=self.choices)
@@ -265,10 +267,11 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(outputs=outputs, trace=tuple(trace))
 
 
-def _given_demos(step: Step) -> tuple[Demo, ...]:
+def _given_demos(step: Step, signature: Signature) -> tuple[Demo, ...]:
+    """The step's demos for one of its predictors, with what they say about fields that the module adds."""
     if step.demos is None or step.demos == "none":
         return ()
-    return tuple(labeled_demo(step.signature, row) for row in step.demos)
+    return tuple(labeled_demo(signature, row) for row in step.demos)
 
 
 def labeled_demo(signature: Signature, row: Mapping[str, Any], row_id: str = "") -> Demo:

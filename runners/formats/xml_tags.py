@@ -15,7 +15,7 @@ from promptc.runners.formats.inputs import asked, demo_texts, input_texts
 from promptc.runners.formats.json_text import unfenced
 from promptc.runners.formats.markers import chosen_answer
 from promptc.runners.formats.protocol import ParseError
-from promptc.runners.formats.replies import filled, parse_reply, read_bare, read_json, read_lines
+from promptc.runners.formats.replies import Way, filled, parse_reply, read_bare, read_json, read_lines
 from promptc.runners.formats.tags import tagged, tags_of
 from promptc.runners.models.request import Completion, Message
 from promptc.spec.fields import Signature
@@ -57,20 +57,24 @@ class Xml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def parse(self, signature: Signature, completion: Completion) -> dict[str, Any]:
         """The output values, or ParseError. Of a reply that was cut off, the value that is not closed is missing."""
-        complete = completion.finish_reason != "length"
-
-        def read_tags(signature: Signature, text: str) -> dict[str, Any] | None:
-            tags = tags_of(signature)
-            sections = ((name, part.strip()) for name, part in tags.found(unfenced(text), complete=complete))
-            found = chosen_answer(signature, sections)
-            return filled(signature, found, tags.read) if found else None
-
-        ways = (read_tags, read_json, read_lines, read_bare)
+        ways = _ways(completion.finish_reason != "length")
         return parse_reply(signature, completion.text, ways, lambda _: _nothing(signature))
 
     def reask(self, signature: Signature, error: ParseError) -> str:
         """The error and the reminder."""
         return f"That answer cannot be used. {error}\n\n{_reminder(signature)}"
+
+
+def _ways(complete: bool) -> tuple[Way, ...]:
+    """How a reply is read; one that was cut off is not `complete`."""
+
+    def read_tags(signature: Signature, text: str) -> dict[str, Any] | None:
+        tags = tags_of(signature)
+        sections = ((name, part.strip()) for name, part in tags.found(unfenced(text), complete=complete))
+        found = chosen_answer(signature, sections)
+        return filled(signature, found, tags.read) if found else None
+
+    return (read_tags, read_json, read_lines, read_bare)
 
 
 def _system_text(signature: Signature) -> str:
