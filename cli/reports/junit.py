@@ -47,8 +47,9 @@ def junit_parts(
 ) -> Iterator[bytes]:
     """The document in pieces: rows are read one by one, twice, since a suite's head counts what follows.
 
-    A row passes where its score is at least `pass_at`, else by the pass rule of its runs, else above 0. A row that failed is a failure with its kind where
-    that counts as 0, and an error where it is unscored; one that no metric could judge is skipped.
+    A row passes where its score is at least `pass_at`, else by the pass rule of its runs, else above 0. A row that
+    failed is a failure with its kind where that counts as 0, and an error where it is unscored; one that no metric
+    could judge is skipped.
     """
     counts = _counted(details, run, pass_at)
     whole = Counts()
