@@ -12,7 +12,9 @@ from report_cases import QUEUES, failing_eval, triage
 
 from promptc.cli.page.report import html_report
 from promptc.cli.reports.details import ReportDetails
-from promptc.runners.summary import Summary
+from promptc.runners.baselines import BaselineComparison
+from promptc.runners.repeat_figures import RepeatFigures
+from promptc.runners.summary import Figure, Summary
 
 HARM = (
     "<script>window.harmed = 1</script>",
@@ -135,6 +137,47 @@ def nothing_scored() -> ReportDetails:
     return msgspec.structs.replace(
         failing_eval(), summary=Summary(command="eval", name="empty"), worst=(), timing=None, start=None
     )
+
+
+def told() -> ReportDetails:
+    """An evaluation with everything that can stand beside a score: a baseline, repeats, a calibration."""
+    details = failing_eval()
+    dev = details.summary.dev
+    assert dev is not None
+    bins = [
+        {
+            "low": n / 10,
+            "high": (n + 1) / 10,
+            "rows": 5 + 4 * n,
+            "probability": n / 10 + 0.05,
+            "came_true": n / 14,
+        }
+        for n in range(1, 10)
+    ]
+    figures = {"brier": 0.181, "ece": 0.094, "overconfidence": 0.031, "bins": bins}
+    repeats = RepeatFigures(
+        count=3, reduce="mean", scores=(0.79, 0.81, 0.8), variance=0.0123, noise=0.2, unsteady=17
+    )
+    dev = msgspec.structs.replace(
+        dev,
+        tallies={**dev.tallies, "calibration": figures},
+        passed=Figure(score=0.7, ci_low=0.62, ci_high=0.77, n=139),
+        repeats=repeats,
+    )
+    baseline = BaselineComparison(
+        source="baseline.json", verdict="regression", before=0.86, after=0.8, difference=-0.06, ci_low=-0.1,
+        ci_high=-0.02, p=0.004, n=139, wins=3, ties=120, losses=16, detectable=0.04, max_drop=0.02, alpha=0.05, new=2,
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        details, summary=msgspec.structs.replace(details.summary, dev=dev, baseline=baseline)
+    )
+
+
+def repeated_rows() -> list[dict[str, Any]]:
+    """Rows that were run three times each."""
+    runs = [{"score": 1.0, "outputs": {"queue": "billing"}}, {"score": 0.0, "outputs": {"queue": "moving"}}]
+    failed = {"score": 0.0, "outputs": None, "failure": {"kind": "parse", "message": "no section"}}
+    return [row(n, 0.333, passed=False, repeats=[*runs, failed]) for n in range(5)]
 
 
 def searched(folder: Path) -> Path:

@@ -32,6 +32,7 @@ def _addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "triage": page(folder / "triage", triage(), searched_rows()),
         "failing": page(folder / "failing", failing_eval(), failing_rows()),
         "won": page(folder / "won", start_won(), searched_rows()[:60]),
+        "told": page(folder / "told", page_cases.told(), page_cases.repeated_rows()),
         "nothing": page(folder / "nothing", page_cases.nothing_scored(), []),
         "harm": page(folder / "harm", hostile(HARM[0]), harmful_rows()),
         "many": page(folder / "many", failing_eval(), (row(n, n % 4 / 3) for n in range(3000))),
@@ -40,7 +41,7 @@ def _addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: path.resolve().as_uri() for name, path in made.items()}
 
 
-@pytest.mark.parametrize("name", ["triage", "failing", "won", "nothing", "harm", "many", "long"])
+@pytest.mark.parametrize("name", ["triage", "failing", "won", "told", "nothing", "harm", "many", "long"])
 @pytest.mark.parametrize(("width", "dark"), WINDOWS)
 def test_it_renders_without_a_word_in_the_console(tab, addresses, name, width, dark):
     tab.open(addresses[name], width=width, dark=dark)

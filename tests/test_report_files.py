@@ -47,6 +47,15 @@ def cases(suites: ElementTree.Element, suite: str) -> dict[str, ElementTree.Elem
         (row(0, 0.25), {"pass_at": 0.5}, "failure", "wrong", "score 0.250, below 0.5"),
         (row(0, 0.5), {"pass_at": 0.5}, None, None, None),
         (row(0, 0.0), {"pass_at": 0.0}, None, None, None),
+        (row(0, 0.6, passed=True), {}, None, None, None),
+        (
+            row(0, 0.6, passed=False),
+            {},
+            "failure",
+            "not passed",
+            "score 0.600: too few of its runs pass",
+        ),
+        (row(0, 0.6, passed=False), {"pass_at": 0.5}, None, None, None),
         (row(0, None), {}, "skipped", None, "no metric could judge this row"),
         (
             row(0, 0.0, failure={"kind": "parse", "message": "secret text"}),
@@ -201,6 +210,11 @@ def test_csv_keeps_every_text_and_starts_none_as_a_formula(tmp_path, pairs):
         for cell, text in ((found["id"], one), (found["output.queue"], other)):
             assert cell.removeprefix("'") == text.replace("\0", "").removeprefix("'")
             assert not cell.lstrip(" ").startswith(("=", "+", "-", "@"))
+
+
+def test_csv_says_which_rows_pass_where_there_is_a_rule(tmp_path):
+    rows = table(written(tmp_path, [row(0, passed=True), row(1, passed=False), row(2)]))
+    assert [r["passed"] for r in rows] == ["true", "false", ""]
 
 
 def test_csv_of_no_rows_is_its_head(tmp_path):

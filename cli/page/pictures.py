@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,16 +12,19 @@ from promptc.cli.page.plots import (
     Bar,
     Interval,
     Plot,
+    Said,
     Size,
     TrialPoint,
     bars,
     intervals,
+    reliability,
     score_against,
     trajectory,
 )
-from promptc.cli.page.tables import Table, line_table, split_table
+from promptc.cli.page.tables import Table, bin_table, line_table, split_table
 from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.scores import Line, metric_lines, slice_lines, telling
+from promptc.cli.reports.tallies import bins
 from promptc.cli.untrusted import one_line
 from promptc.runners.summary import Figure, SplitSummary, Summary, TrialLine
 
@@ -105,6 +109,24 @@ def search_pictures(summary: Summary, draw: Draw | None) -> list[Picture]:
             )
         )
     return found
+
+
+def calibration_picture(tally: Mapping[str, Any], draw: Draw | None) -> Picture | None:
+    """What a metric of probabilities says of all rows together; None where it says nothing of the kind."""
+    found = bins(tally)
+    if not found:
+        return None
+    said = [
+        Said(name=f"{one.low:.1f} to {one.high:.1f}", rows=one.rows, said=one.probability, came=one.came_true)
+        for one in found
+    ]
+    return _drawn(
+        draw,
+        lambda size: reliability(said, Size(size.width - 60, 0)),
+        title="Reliability",
+        says="What was said against how often it came true; on the dashed line both are the same",
+        table=bin_table(found),
+    )
 
 
 def trial_points(summary: Summary) -> tuple[list[TrialPoint], str, str]:

@@ -66,6 +66,49 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     won: bool = True
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """Probabilities that were said of so many rows: their mean, and how often what they said came true."""
+
+    name: str
+    rows: int
+    said: float
+    came: float
+
+
+def reliability(bins: Sequence[Said], size: Size) -> Plot:
+    """What was said against what came true; on the dashed line both are the same."""
+    x, y = _share("said", "said"), _share("came", "came true")
+    diagonal = {"values": [{"said": 0, "came": 0}, {"said": 1, "came": 1}]}
+    return {
+        **_drawn([msgspec.structs.asdict(one) | {"says": _told(one)} for one in bins]),
+        "width": size.width,
+        "height": size.width,
+        "layer": [
+            {
+                "data": diagonal,
+                "mark": {"type": "line", "color": QUIET, "strokeDash": [3, 3], "strokeWidth": 1, "aria": False},
+                "encoding": {"x": x, "y": y},
+            },
+            {"mark": {"type": "line", "color": ACCENT, "strokeWidth": 1.5}, "encoding": {"x": x, "y": y}},
+            {
+                "mark": {"type": "point", "filled": True, "color": ACCENT, "opacity": 1},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "size": {
+                        "field": "rows", "type": "quantitative", "legend": None, "scale": {"range": [30, 300]},
+                    },
+                    **_DESCRIBED,
+                },
+            },
+        ],
+    }  # fmt: skip
+
+
+def _told(one: Said) -> str:
+    return f"said {one.name}, {one.rows} rows: mean {one.said:.3f}, came true {one.came:.3f}"
+
+
 def intervals(lines: Sequence[Interval], size: Size) -> Plot:
     """Means with their 95 % intervals, one below the other, from 0 to 1."""
     names = _names([(line.name, "") for line in lines], size)
@@ -228,11 +271,15 @@ def _plot(
     return plot
 
 
-def _framed(values: Sequence[msgspec.Struct], view: Plot) -> Plot:
+def _framed(values: Sequence[TrialPoint] | Sequence[Bar] | Sequence[Interval], view: Plot) -> Plot:
+    return {**_drawn([msgspec.structs.asdict(value) | {"says": _says(value)} for value in values]), **view}
+
+
+def _drawn(rows: list[dict[str, Any]]) -> Plot:
+    """What every plot says of itself: its data, its font, its axes."""
     return {
         "$schema": SCHEMA,
-        "data": {"values": [msgspec.structs.asdict(value) | {"says": _says(value)} for value in values]},
-        **view,
+        "data": {"values": rows},
         "config": {
             "background": None,
             "font": "sans-serif",
@@ -240,7 +287,7 @@ def _framed(values: Sequence[msgspec.Struct], view: Plot) -> Plot:
             "axis": {
                 "domain": False, "ticks": False, "grid": True, "gridColor": GRID, "labelColor": QUIET,
                 "titleColor": QUIET, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
-                "labelPadding": 6, "titlePadding": 8, "labelLimit": 130,
+                "labelPadding": 6, "titlePadding": 8, "labelLimit": 0,
             },
         },
     }  # fmt: skip
@@ -275,8 +322,8 @@ def _names(parts: Sequence[tuple[str, str]], size: Size) -> list[str]:
     return found
 
 
-def _share(field: str) -> Plot:
-    axis = {"title": None, "values": [0, 0.25, 0.5, 0.75, 1], "format": ".2~f"}
+def _share(field: str, title: str = "") -> Plot:
+    axis = {"title": title or None, "values": [0, 0.25, 0.5, 0.75, 1], "format": ".2~f"}
     return {"field": field, "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": axis}
 
 

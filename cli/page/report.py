@@ -14,9 +14,17 @@ import msgspec
 
 from promptc.cli.page.drawing import HINT, Draw, drawing
 from promptc.cli.page.matrix import Matrix, matrix
-from promptc.cli.page.pictures import score_pictures, search_pictures, slice_pictures
+from promptc.cli.page.pictures import (
+    Picture,
+    calibration_picture,
+    score_pictures,
+    search_pictures,
+    slice_pictures,
+)
 from promptc.cli.page.prompt import prompt_view
 from promptc.cli.page.tables import Table, cost_table, failure_table, tally_table, trial_table
+from promptc.cli.reports import baseline, repeats
+from promptc.cli.reports.counts import title_of
 from promptc.cli.reports.details import ReportDetails, is_search
 from promptc.cli.reports.facts import NOTICEABLE, gate_figures, next_commands, spent, stopped, unpriced
 from promptc.cli.reports.figures import (
@@ -28,11 +36,13 @@ from promptc.cli.reports.figures import (
     dollars,
     duration,
     interval,
+    measured,
     probability,
     score,
 )
 from promptc.cli.reports.reading import noted
 from promptc.cli.reports.row_views import MOST_SHOWN, shown_rows
+from promptc.cli.reports.scores import remarks
 from promptc.cli.reports.verdict import verdict
 from promptc.cli.untrusted import path_line, visible
 from promptc.runners.summary import GateResult, Improvement
@@ -68,12 +78,14 @@ class GateLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """What a metric says of all rows together: its figures, and the confusion matrix where it has one."""
+    """What a metric says of all rows together: its figures, a confusion matrix and a calibration where it has them."""
 
+    title: str
     metric: str
     split: str
     figures: Table
     matrix: Matrix | None
+    calibration: Picture | None
 
 
 def html_report(
@@ -164,7 +176,13 @@ def _content(
         "searched": is_search(summary),
         "scores": score_pictures(details, draw),
         "slices": slice_pictures(details, draw),
-        "labels": _labels(details),
+        "remarks": remarks(details),
+        "repeats": _repeats(details),
+        "baseline": summary.baseline,
+        "baseline_says": [baseline.figures(summary.baseline), *baseline.remarks(summary.baseline)]
+        if summary.baseline is not None
+        else [],
+        "labels": _labels(details, draw),
         "search": search_pictures(summary, draw),
         "tried": trial_table(summary),
         "stopped": stopped(summary.stop_reason) if summary.stop_reason else "",
@@ -235,16 +253,29 @@ def _gate(gate: GateResult) -> GateLine:
     return GateLine(text=gate.text, value=value or MISSING, sign=sign, tone=tone, words=said)
 
 
-def _labels(details: ReportDetails) -> list[Labels]:
+def _labels(details: ReportDetails, draw: Draw | None) -> list[Labels]:
     found = []
     for name, split in details.splits()[:1]:
         before = split.start.tallies if split.start is not None else {}
         for metric, tally in sorted(split.tallies.items()):
-            figures = tally_table(f"{metric} over all rows of {name}", tally, before.get(metric, {}))
-            shown = matrix(tally)
-            if shown is not None or figures.rows:
-                found.append(Labels(metric=metric, split=name, figures=figures, matrix=shown))
+            one = Labels(
+                title=title_of(tally),
+                metric=metric,
+                split=name,
+                figures=tally_table(f"{metric} over all rows of {name}", tally, before.get(metric, {})),
+                matrix=matrix(tally),
+                calibration=calibration_picture(tally, draw),
+            )
+            if one.matrix is not None or one.calibration is not None or one.figures.rows:
+                found.append(one)
     return found
+
+
+def _repeats(details: ReportDetails) -> list[tuple[str, str]]:
+    for _, split in details.splits()[:1]:
+        passed = [("passed", measured(split.passed))] if split.passed is not None else []
+        return [*passed, *repeats.facts(split)]
+    return []
 
 
 def _times(details: ReportDetails) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ from promptc.cli.reports.figures import (
     score,
     signed_interval,
 )
-from promptc.cli.reports.scores import Line
-from promptc.cli.reports.tallies import fields, figure, scalars
+from promptc.cli.reports.scores import ADJUSTED, Line
+from promptc.cli.reports.tallies import Bin, fields, figure, scalars
 from promptc.runners.failures import SCORED_AS_ZERO
 from promptc.runners.summary import Figure, SplitSummary, Summary
 
@@ -68,7 +68,7 @@ def _compared(name: str, split: SplitSummary) -> tuple[Cell, ...]:
         return *cells, Cell(MISSING), Cell(MISSING)
     tone: Tone = "good" if found.ci_low > 0 else "bad" if found.ci_high < 0 else ""
     moved = Cell(change(found.difference), tone, signed_interval(found.ci_low, found.ci_high))
-    return *cells, moved, Cell(probability(found.p).removeprefix("p ").removeprefix("= "))
+    return *cells, moved, Cell(_p(found.p))
 
 
 def _measured(figure: Figure | SplitSummary | None, tone: Tone) -> Cell:
@@ -78,23 +78,48 @@ def _measured(figure: Figure | SplitSummary | None, tone: Tone) -> Cell:
 
 
 def line_table(caption: str, first: str, lines: Sequence[Line]) -> Table:
-    """Named figures with their intervals; beside them those of the start, and how far each moved."""
+    """Named figures with their intervals; beside them those of the start, how far each moved, and how surely."""
     if not any(line.before is not None for line in lines):
         rows = tuple((Cell(ln.name), Cell(count(ln.now.n)), _measured(ln.now, "strong")) for ln in lines)
         return Table(caption=caption, header=(first, "rows", "score"), rows=rows, right=(1, 2))
+    tested = any(line.p is not None for line in lines)
     return Table(
         caption=caption,
-        header=(first, "rows", "start", "winner", "change"),
-        rows=tuple(_moved(line) for line in lines),
-        right=(1, 2, 3, 4),
+        header=(first, "rows", "start", "winner", "change", *(("p",) if tested else ())),
+        rows=tuple(_moved(line, tested) for line in lines),
+        right=(1, 2, 3, 4, *((5,) if tested else ())),
+        note=ADJUSTED if tested else "",
     )
 
 
-def _moved(line: Line) -> tuple[Cell, ...]:
+def _moved(line: Line, tested: bool) -> tuple[Cell, ...]:
     tone: Tone = "bad" if line.fell else "good" if (line.change or 0) > 0 else ""
     moved = change(line.change) + (" ▼" if line.fell else "")
     figures = _measured(line.before, "quiet"), _measured(line.now, "strong")
-    return Cell(line.name), Cell(count(line.now.n)), *figures, Cell(moved, tone)
+    p = (Cell(MISSING if line.p is None else _p(line.p)),) if tested else ()
+    return Cell(line.name), Cell(count(line.now.n)), *figures, Cell(moved, tone), *p
+
+
+def _p(value: float) -> str:
+    return probability(value).removeprefix("p ").removeprefix("= ")
+
+
+def bin_table(bins: Sequence[Bin]) -> Table:
+    """What was said, and how often it came true."""
+    return Table(
+        caption="What was said, and how often it came true",
+        header=("said", "rows", "mean", "came true"),
+        rows=tuple(
+            (
+                Cell(f"{one.low:.1f} – {one.high:.1f}"),
+                Cell(count(one.rows)),
+                Cell(score(one.probability), "quiet"),
+                Cell(score(one.came_true), "strong"),
+            )
+            for one in bins
+        ),
+        right=(1, 2, 3),
+    )
 
 
 def trial_table(summary: Summary) -> Table:

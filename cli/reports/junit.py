@@ -47,8 +47,9 @@ def junit_parts(
 ) -> Iterator[bytes]:
     """The document in pieces: rows are read one by one, twice, since a suite's head counts what follows.
 
-    A row passes where its score is above 0, or at least `pass_at`. A row that failed is a failure with its kind where
-    that counts as 0, and an error where it is unscored; one that no metric could judge is skipped.
+    A row passes where its score is at least `pass_at`, else by the pass rule of its runs, else above 0. A row that
+    failed is a failure with its kind where that counts as 0, and an error where it is unscored; one that no metric
+    could judge is skipped.
     """
     counts = _counted(details, run, pass_at)
     whole = Counts()
@@ -74,10 +75,18 @@ def verdict_of(line: RowLine, pass_at: float | None) -> tuple[str, str, str]:
         return "error", line.failure.kind, f"unscored: {line.failure.kind}"
     if line.score is None:
         return "skipped", "", "no metric could judge this row"
-    if line.score > 0 if pass_at is None else line.score >= pass_at:
+    if _passes(line.score, line.passed, pass_at):
         return "", "", ""
+    if pass_at is None and line.passed is not None:
+        return "failure", "not passed", f"score {score(line.score)}: too few of its runs pass"
     wall = "" if pass_at is None else f", below {pass_at:g}"
     return "failure", "wrong", f"score {score(line.score)}{wall}"
+
+
+def _passes(value: float, passed: bool | None, pass_at: float | None) -> bool:
+    if pass_at is not None:
+        return value >= pass_at
+    return value > 0 if passed is None else passed
 
 
 def _counted(details: ReportDetails, run: Path, pass_at: float | None) -> dict[str, Counts]:

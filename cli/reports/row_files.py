@@ -40,7 +40,9 @@ def columns(run: Path) -> dict[str, Kind]:
         "feedback": {},
     }
     empty: dict[str, dict[str, Kind]] = {}
+    ruled = False
     for line in row_lines(run):
+        ruled = ruled or line.passed is not None
         for group, found in _groups(line).items():
             known = groups[group]
             for name, value in found.items():
@@ -53,6 +55,8 @@ def columns(run: Path) -> dict[str, Kind]:
     for group, found_columns in groups.items():
         whole = empty.get(group, {}) | found_columns
         every |= {f"{group}.{name}": kind for name, kind in whole.items()}
+    if ruled:
+        every["passed"] = "boolean"
     return every | {name: _TYPES.get(name, "text") for name in TAIL}
 
 
@@ -130,6 +134,7 @@ def _groups(line: RowLine) -> dict[str, dict[str, Any]]:
 def _cells(line: RowLine) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "id": line.id, "split": line.split, "candidate": line.candidate, "score": line.score,
+        "passed": line.passed,
         "failure": line.failure.kind if line.failure is not None else None,
         "failure_message": line.failure.message if line.failure is not None else None,
         "reasks": line.reasks, "input_tokens": line.tokens.get("input"), "output_tokens": line.tokens.get("output"),

@@ -16,6 +16,14 @@ ROWS = "rows.jsonl"
 NOTHING = msgspec.Raw(b"null")
 
 
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several runs of a row."""
+
+    score: float | None = None
+    outputs: msgspec.Raw = NOTHING
+    failure: Failure | None = None
+
+
 class RowLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of rows.jsonl. What can be long is left as JSON until somebody wants to see it."""
 
@@ -29,6 +37,8 @@ class RowLine(msgspec.Struct, frozen=True, kw_only=True):
     expected: msgspec.Raw = NOTHING
     feedback: dict[str, str] = {}
     failure: Failure | None = None
+    passed: bool | None = None
+    repeats: tuple[RunLine, ...] = ()
     reasks: int = 0
     steps: msgspec.Raw = NOTHING
     tokens: dict[str, int] = {}

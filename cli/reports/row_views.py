@@ -14,7 +14,7 @@ import msgspec
 from promptc.cli.reports.details import is_search, start_won
 from promptc.cli.reports.figures import counted
 from promptc.cli.reports.reading import restates
-from promptc.cli.reports.row_lines import RowLine, reported, row_lines
+from promptc.cli.reports.row_lines import RowLine, RunLine, reported, row_lines
 from promptc.cli.untrusted import excerpt
 from promptc.runners.summary import Summary
 
@@ -52,6 +52,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several runs of a row."""
+
+    score: float | None
+    said: str
+
+
 class RowView(msgspec.Struct, frozen=True, kw_only=True):
     """A row as a page shows it: one line of a table, and what unfolds below it.
 
@@ -74,6 +81,8 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
     feedback: tuple[Value, ...]
     metrics: tuple[tuple[str, float | None], ...]
     failure: str = ""
+    passed: bool | None = None
+    runs: tuple[RunView, ...] = ()
     reasks: int = 0
     calls: tuple[Call, ...] = ()
     input_tokens: int = 0
@@ -166,12 +175,19 @@ def _view(place: int, line: RowLine) -> RowView:
         feedback=feedback,
         metrics=tuple(line.metrics.items()) if len(line.metrics) > 1 else (),
         failure=excerpt(failure, LIMITS[-2]),
+        passed=line.passed,
+        runs=tuple(_run(run) for run in line.repeats[:MOST_VALUES]),
         reasks=line.reasks,
         calls=_calls(line.steps),
         input_tokens=line.tokens.get("input", 0),
         output_tokens=line.tokens.get("output", 0),
         cost=line.cost,
     )
+
+
+def _run(run: RunLine) -> RunView:
+    said = f"failed: {run.failure.kind}" if run.failure is not None else _excerpt(values(run.outputs))
+    return RunView(score=run.score, said=said)
 
 
 def _calls(raw: msgspec.Raw) -> tuple[Call, ...]:

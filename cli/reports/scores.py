@@ -105,8 +105,7 @@ def scores(details: ReportDetails, look: Look) -> list[RenderableType]:
     rows = _score_rows(details, look)
     parts = [
         charted(rows, place, right=(len(rows[0].cells) - 2,)),
-        *_gap(details.summary.gap),
-        *_detectable(splits[0][1]),
+        *(quiet(f"{label:<6}{words}") for label, words in remarks(details)),
     ]
     aside = [f"{name} {counted(split.n, 'row')}" for name, split in splits]
     names = list(splits[0][1].metrics)
@@ -230,23 +229,27 @@ def _color(improvement: Improvement | None) -> str:
     return GOOD if improvement.ci_low > 0 else BAD if improvement.ci_high < 0 else CAUTION
 
 
-def _gap(gap: Gap | None) -> list[RenderableType]:
+def remarks(details: ReportDetails) -> list[tuple[str, str]]:
+    """What the figures of the splits mean beside each other, each sentence with its label."""
+    found = []
+    if details.summary.gap is not None:
+        found.append(("gap", _gap(details.summary.gap)))
+    for _, split in details.splits()[:1]:
+        shown = split.improvement
+        if shown is not None and shown.detectable is not None and shown.verdict == "no significant change":
+            rows = counted(split.n, "row")
+            found.append(
+                ("power", f"{rows} like these show {points(shown.detectable)} four times out of five")
+            )
+    return found
+
+
+def _gap(gap: Gap) -> str:
     """How far dev lies above test: what choosing on dev has flattered, or chance."""
-    if gap is None:
-        return []
     distance = score(abs(gap.difference))
     if distance == score(0.0):
-        return [quiet("gap   dev and test score the same")]
+        return "dev and test score the same"
     side = "above" if gap.difference > 0 else "below"
     sure = gap.ci_low > 0 or gap.ci_high < 0
     why = "more than chance: trust test" if sure else "within chance"
-    return [quiet(f"gap   dev is {distance} {side} test {signed_interval(gap.ci_low, gap.ci_high)}, {why}")]
-
-
-def _detectable(split: SplitSummary) -> list[RenderableType]:
-    """Where nothing significant was found, how large a difference these rows could have shown."""
-    found = split.improvement
-    if found is None or found.detectable is None or found.verdict != "no significant change":
-        return []
-    words = f"{counted(split.n, 'row')} like these show {points(found.detectable)} four times out of five"
-    return [quiet(f"power {words}")]
+    return f"dev is {distance} {side} test {signed_interval(gap.ci_low, gap.ci_high)}, {why}"
