@@ -110,8 +110,8 @@ def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters
 
 def _beyond(demos: Sequence[Demo], others: Sequence[Demo]) -> list[Demo]:
     """Those of the demos that are not among the others; there may be thousands of both."""
-    known = {msgspec.json.encode(demo, order="deterministic") for demo in others}
-    return [demo for demo in demos if msgspec.json.encode(demo, order="deterministic") not in known]
+    known = {repr(demo) for demo in others}  # as JSON it could hold characters that are none
+    return [demo for demo in demos if repr(demo) not in known]
 
 
 def _cut(texts: PredictorTexts) -> PredictorTexts:
