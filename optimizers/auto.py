@@ -55,7 +55,7 @@ class Auto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             examples=[600],
         ),
     ] = None
-    patience: Annotated[
+    no_improvement: Annotated[
         int,
         msgspec.Meta(
             ge=1, description="End the search after so many rounds without anything better.", examples=[6]

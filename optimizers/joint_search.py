@@ -87,13 +87,13 @@ class JointSearch:
 
     def goes_on(self) -> bool:
         """False once the budget for learning is spent, or rounds bring nothing."""
-        if self._fruitless >= self._settings.patience or self._left() < FEWEST_ROWS:
+        if self._fruitless >= self._settings.no_improvement or self._left() < FEWEST_ROWS:
             return False
         return self._search.may_go_on("round")
 
     def why_ended(self) -> StopReason:
         """Why it does not go on, where neither the clock nor a score ended it."""
-        if self._fruitless >= self._settings.patience:
+        if self._fruitless >= self._settings.no_improvement:
             return "no_improvement"
         least = FEWEST_ROWS + self._allotment.kept
         return "budget" if self._search.affordable_rows(least) < least else "finished"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from workplace import Sentiment, Workplace, open_workplace
+from workplace import OPTIMIZERS, Sentiment, Workplace, open_workplace
 
-OPTIMIZERS = {
-    "labeled_few_shot": {"k": 6},
-    "bootstrap_few_shot": {"max_labeled_demos": 4},
-    "bootstrap_random_search": {"candidates": 4, "max_labeled_demos": 6},
-}
+from promptc.optimizers.registry import OPTIMIZERS as REGISTRY
 
 
 def search_spec(place: Workplace, optimizer: str, **keys: object) -> None:
@@ -24,8 +21,10 @@ def search_spec(place: Workplace, optimizer: str, **keys: object) -> None:
 @pytest.fixture(scope="module", params=OPTIMIZERS)
 def searched(request, shared_folder):
     """A workplace in which one optimizer ran with one worker, into `run1`."""
-    with open_workplace(shared_folder(request.param), Sentiment(), jitter=0.003) as place:
+    model = Sentiment()
+    with open_workplace(shared_folder(request.param), model, jitter=0.003) as place:
         search_spec(place, request.param, gates=["test.score >= 0.2"])
+        place.model = model
         place.done = place.run("optimize", "-o", "run1", "-j", "1")
         place.asked = place.server.requests
         yield place
@@ -39,6 +38,10 @@ def bootstrapped(shared_folder):
         place.done = place.run("optimize", "-o", "run", "--json")
         assert place.done.code == 0, place.done
         yield place
+
+
+def test_every_optimizer_is_in_the_table():
+    assert set(OPTIMIZERS) == set(REGISTRY)
 
 
 def test_workers_change_no_byte(searched):
@@ -112,8 +115,10 @@ def test_the_test_split_is_asked_by_start_and_winner_alone(searched):
         for demo in json.loads(line)["candidate"]["predictors"]["main"].get("demos", [])
     }
     assert len(test_ids) == 18
-    assert demos
+    assert len(summary["trials"]) > 1
     assert not demos & test_ids
+    texts = [row["inputs"]["text"] for row in rows]
+    assert not any(re.search(rf"\b{text}\b", asked) for asked in searched.model.asked for text in texts)
 
 
 def test_the_improvement_is_the_paired_difference(bootstrapped):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from searching import START, WORKERS, Propose, Seen, Wish, World, killed_and_resumed, knows
+from searching import START, Propose, Seen, Wish, World, knows
 
 from promptc.optimizers.copro import Copro
 from promptc.optimizers.proposing import sample_of
@@ -239,41 +239,13 @@ def test_demos_of_the_start_stay_in_the_prompt():
     assert [len(t.candidate.predictors["main"].demos) for t in world.trials] == [1, 1]
 
 
-# ── the same result, however it is run ────────────────────────────────────────────────────────────────────
+# ── the searches that test_searches.py runs ────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
     "one": (growing, Copro(breadth=4, depth=3)),
     "two": (two, Copro(breadth=3, depth=2, examples=2)),
     "budget": (lambda **keys: growing(budget={"calls": 130}, **keys), Copro(breadth=5)),
 }
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_workers_change_no_byte(name):
-    make, optimizer = VARIANTS[name]
-    results = {make(workers=workers, shuffle=workers).optimized(optimizer).result() for workers in WORKERS}
-    assert len(results) == 1
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_seeds_are_honoured(name):
-    make, optimizer = VARIANTS[name]
-    asked = {
-        tuple(sorted((w.rollout, w.examples) for w in make(seed=seed).optimized(optimizer).wishes))
-        for seed in (0, 1, 2)
-    }
-    assert len(asked) == 3
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 200), workers=st.sampled_from(WORKERS)
-)
-def test_a_killed_search_ends_with_the_same_bytes(tmp_path_factory, name, die_after, workers):
-    make, optimizer = VARIANTS[name]
-    undisturbed = make().optimized(optimizer).result()
-    path = tmp_path_factory.mktemp("killed") / "calls.sqlite"
-    assert killed_and_resumed(make, optimizer, path, die_after, workers) == undisturbed
 
 
 @settings(max_examples=15, deadline=None)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from searching import START, WORKERS, Propose, Seen, Wish, World, killed_and_resumed, knows
+from searching import START, Propose, Seen, Wish, World, knows
 
 from promptc.optimizers.front import pareto, row_fronts
 from promptc.optimizers.gepa import Gepa, auto_runs
@@ -582,7 +582,7 @@ def test_a_plan_says_what_the_search_would_take(budget, optimizer, most):
     assert plan.notes == ("one predictor with open instructions: there is nothing to merge",)
 
 
-# ── the same result, however it is run ────────────────────────────────────────────────────────────────────
+# ── the searches that test_searches.py runs ────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
     "plain": (growing, Gepa(max_runs=250)),
@@ -590,34 +590,6 @@ VARIANTS = {
     "merging": (two, Gepa(max_runs=200, wave=2, minibatch=2)),
     "budget": (lambda **keys: growing(budget={"calls": 150}, **keys), Gepa(components="all")),
 }
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_workers_change_no_byte(name):
-    make, optimizer = VARIANTS[name]
-    results = {make(workers=workers, shuffle=workers).optimized(optimizer).result() for workers in WORKERS}
-    assert len(results) == 1
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_seeds_are_honoured(name):
-    make, optimizer = VARIANTS[name]
-    asked = {
-        tuple((w.rollout, w.examples) for w in make(seed=seed).optimized(optimizer).wishes)
-        for seed in (0, 1, 2)
-    }
-    assert len(asked) == 3
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 120), workers=st.sampled_from(WORKERS)
-)
-def test_a_killed_search_ends_with_the_same_bytes(tmp_path_factory, name, die_after, workers):
-    make, optimizer = VARIANTS[name]
-    undisturbed = make().optimized(optimizer).result()
-    path = tmp_path_factory.mktemp("killed") / "calls.sqlite"
-    assert killed_and_resumed(make, optimizer, path, die_after, workers) == undisturbed
 
 
 @settings(max_examples=15, deadline=None)

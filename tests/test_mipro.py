@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from searching import START, WORKERS, Seen, Wish, World, killed_and_resumed, knows
+from searching import START, Seen, Wish, World, knows
 from workplace import Sentiment, open_workplace
 
 from promptc.optimizers.bayesian import Bayesian
@@ -417,7 +417,7 @@ def test_a_missing_optuna_is_said_before_anything_is_asked(shared_folder, monkey
         assert place.server.requests == 0
 
 
-# ── the same result, however it is run ────────────────────────────────────────────────────────────────────
+# ── the searches that test_searches.py runs ────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
     "whole dev": (growing, Mipro()),
@@ -425,32 +425,6 @@ VARIANTS = {
     "two": (two, Mipro(minibatch=5, num_trials=8)),
     "budget": (lambda **keys: growing(budget={"calls": 110}, **keys), Mipro(minibatch=4)),
 }
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_workers_change_no_byte(name):
-    make, optimizer = VARIANTS[name]
-    results = {make(workers=workers, shuffle=workers).optimized(optimizer).result() for workers in WORKERS}
-    assert len(results) == 1
-
-
-def test_seeds_are_honoured_and_0_is_one_of_them():
-    asked = {
-        tuple(sorted((w.rollout, w.examples) for w in growing(seed=seed).optimized(Mipro()).wishes))
-        for seed in (0, 1, 2)
-    }
-    assert len(asked) == 3
-
-
-@settings(max_examples=8, deadline=None)
-@given(
-    name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 160), workers=st.sampled_from(WORKERS)
-)
-def test_a_killed_search_ends_with_the_same_bytes(tmp_path_factory, name, die_after, workers):
-    make, optimizer = VARIANTS[name]
-    undisturbed = make().optimized(optimizer).result()
-    path = tmp_path_factory.mktemp("killed") / "calls.sqlite"
-    assert killed_and_resumed(make, optimizer, path, die_after, workers) == undisturbed
 
 
 @settings(max_examples=15, deadline=None)

@@ -9,14 +9,9 @@ import sqlite3
 from collections.abc import Callable
 
 import pytest
-from workplace import Running, Sentiment, Workplace, open_workplace, wait_until
+from workplace import OPTIMIZERS, Running, Sentiment, Workplace, open_workplace, wait_until
 
 JOBS = 8
-OPTIMIZERS = {
-    "labeled_few_shot": {"k": 6},
-    "bootstrap_few_shot": {"max_labeled_demos": 4},
-    "bootstrap_random_search": {"candidates": 3, "max_labeled_demos": 6},
-}
 COMMANDS = {
     "eval": ["eval", "--split", "all"],
     "eval with too small a budget": ["eval", "--split", "all", "--set", "budget.calls=50"],

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from searching import START, WORKERS, Seen, Wish, World, killed_and_resumed, knows
+from searching import START, Seen, Wish, World, knows
 
 from promptc.optimizers.protocol import Sizes
 from promptc.optimizers.simba import Simba
@@ -348,7 +348,7 @@ def test_a_stop_file_leaves_what_was_found(tmp_path):
     assert world.best.number > 0
 
 
-# ── the same result, however it is run ────────────────────────────────────────────────────────────────────
+# ── the searches that test_searches.py runs ────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
     "one": (growing, SMALL),
@@ -359,31 +359,6 @@ VARIANTS = {
     ),
     "budget": (lambda **keys: growing(budget={"calls": 150}, **keys), SMALL),
 }
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_workers_change_no_byte(name):
-    make, optimizer = VARIANTS[name]
-    results = {make(workers=workers, shuffle=workers).optimized(optimizer).result() for workers in WORKERS}
-    assert len(results) == 1
-
-
-def test_seeds_are_honoured():
-    origins = {
-        tuple(trial.origin for trial in growing(seed=seed).optimized(SMALL).trials) for seed in (0, 1, 2)
-    }
-    assert len(origins) == 3
-
-
-@settings(max_examples=8, deadline=None)
-@given(
-    name=st.sampled_from(sorted(VARIANTS)), die_after=st.integers(0, 250), workers=st.sampled_from(WORKERS)
-)
-def test_a_killed_search_ends_with_the_same_bytes(tmp_path_factory, name, die_after, workers):
-    make, optimizer = VARIANTS[name]
-    undisturbed = make().optimized(optimizer).result()
-    path = tmp_path_factory.mktemp("killed") / "calls.sqlite"
-    assert killed_and_resumed(make, optimizer, path, die_after, workers) == undisturbed
 
 
 @settings(max_examples=15, deadline=None)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,19 +27,40 @@ LABELS = ("negative", "neutral", "positive")
 WORDS = {"negative": "dreadful", "neutral": "plain", "positive": "lovely"}
 MARKER = "[[ ## {} ## ]]"
 
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "labeled_few_shot": {"k": 6},
+    "bootstrap_few_shot": {"max_labeled_demos": 4},
+    "bootstrap_random_search": {"candidates": 4, "max_labeled_demos": 6},
+    "copro": {"breadth": 3, "depth": 2},
+    "gepa": {"max_runs": 110, "wave": 2},
+    "infer_rules": {"num_candidates": 3, "max_labeled_demos": 4},
+    "mipro": {"num_candidates": 3, "num_trials": 6, "minibatch": 9, "max_labeled_demos": 4},
+    "simba": {"minibatch": 6, "num_candidates": 3, "max_steps": 2},
+    "auto": {"max_runs": 150, "max_demos": 6},
+}
+"""A small search by each optimizer of the registry."""
+
 
 class Sentiment:
     """A model behind the loopback server whose replies are a function of the request alone.
 
     It knows the label that a text's word stands for, but is often wrong: the share of texts that it gets right grows
-    with demonstrations whose labels it agrees with. Some first replies cannot be parsed; asked again, it is tidy.
+    with demonstrations whose labels it agrees with, and with the instruction where that says what the word stands for.
+    Some first replies cannot be parsed; asked again, it is tidy. As a proposer it adds what a word or two stand for to
+    the instruction in use. `asked` keeps what it was asked as that.
     """
 
     def __init__(self, *, clumsy: float = 0.1, skill: float = 0.4, gain: float = 0.02) -> None:
         self.clumsy, self.skill, self.gain = clumsy, skill, gain
+        self.asked: list[str] = []
 
     def __call__(self, body: Body) -> str:
         messages = body["messages"]
+        wanted = re.findall(
+            r"^1\. `(\w+)`", messages[0]["content"].split("The output fields are:")[-1], re.MULTILINE
+        )
+        if wanted and wanted != ["label"]:
+            return self._advised(wanted[0], body)
         asked_again = "cannot be used" in messages[-1]["content"]
         place = -3 if asked_again else -1
         text = _section(messages[place]["content"], "text")
@@ -46,10 +68,21 @@ class Sentiment:
         if not asked_again and _draw("clumsy", text, str(len(demos)), str(body.get("seed"))) < self.clumsy:
             return "That is hard to say."
         right = next((label for label, word in WORDS.items() if word in text), LABELS[0])
-        skill = self.skill + self.gain * len(demos)
+        told = f"{WORDS[right]} is {right}" in messages[0]["content"]
+        skill = self.skill + self.gain * len(demos) + 0.3 * told
         if _draw("skill", text, *demos[:2], str(body.get("seed"))) < skill:
             return answer(label=right)
         return answer(label=LABELS[(LABELS.index(right) + 1) % 3])
+
+    def _advised(self, wanted: str, body: Body) -> str:
+        """What a proposer says: an instruction, or a word on whatever else it is asked."""
+        request = body["messages"][-1]["content"]
+        self.asked.append(request)
+        if wanted != "instruction":
+            return answer(**{wanted: "Days and what they were like."})
+        current = _section(request, "current_instruction")
+        label = LABELS[int(3 * _draw("proposal", request, str(body.get("seed"))))]
+        return answer(instruction=f"{current} {WORDS[label]} is {label}.")
 
 
 def answer(**fields: str) -> str:
