@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptc.runners.agreement import Coincidences, cohens_kappa, krippendorffs_alpha
@@ -75,6 +77,7 @@ ratings = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=4), max_s
 
 
 @given(ratings, st.randoms())
+@settings(deadline=None)
 def test_alpha_does_not_depend_on_any_order(things, random):
     mixed = [random.sample(values, len(values)) for values in random.sample(things, len(things))]
     for level in ("nominal", "interval"):
@@ -82,10 +85,11 @@ def test_alpha_does_not_depend_on_any_order(things, random):
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=50)
 def test_of_two_raters_alpha_and_kappa_agree_where_their_frequencies_do(pairs):
     # With equal margins kappa's chance is n² and alpha's n (n − 1/2) …: they meet as the number of things grows.
     both = [*pairs, *((other, one) for one, other in pairs)] * 200
-    kappa = cohens_kappa({pair: both.count(pair) for pair in set(both)})
+    kappa = cohens_kappa(Counter(both))
     found = Coincidences()
     for pair in both:
         found.add(pair)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from workplace import Sentiment, open_workplace
@@ -58,6 +58,7 @@ def test_rows_that_all_score_the_same_are_a_tie_however_few():
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=60), st.floats(0, 0.5))
+@settings(deadline=None)
 def test_no_run_is_a_regression_against_itself(scores, max_drop):
     found = compared_with(baseline(scores), rows(scores), Allowance(max_drop), source="b")
     assert (found.verdict, found.difference) == ("tie", 0.0)

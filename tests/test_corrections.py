@@ -37,6 +37,7 @@ def test_holm_adjusts_by_rank(given_p, adjusted):
 
 
 @given(p_values)
+@settings(deadline=None)
 def test_holm_keeps_the_order_and_never_makes_p_smaller(given_p):
     adjusted = holm(given_p)
     assert all(before <= after <= 1 for before, after in zip(given_p, adjusted, strict=True))
@@ -45,6 +46,7 @@ def test_holm_keeps_the_order_and_never_makes_p_smaller(given_p):
 
 
 @given(p_values)
+@settings(deadline=None)
 def test_holm_never_asks_more_than_bonferroni(given_p):
     assert all(
         after <= min(1.0, before * len(given_p)) + 1e-12
@@ -90,6 +92,7 @@ def test_few_changes_are_counted_as_scipy_counts_them(changes):
 
 
 @given(st.integers(0, 8), st.integers(0, 8))
+@settings(deadline=None)
 def test_of_pass_and_fail_the_permutation_is_mcnemars_exact_test(wins, losses):
     before, after = [0.0] * wins + [1.0] * losses + [1.0], [1.0] * wins + [0.0] * losses + [1.0]
     found = paired_difference(before, after, binary=True)

@@ -52,8 +52,10 @@ def test_each_yaml_block_is_right(path, test, text, tmp_path):
 
 
 def load_snippet(folder: Path, test: str, text: str) -> Spec:
-    """A whole spec as it stands; a part of one (models) put into the README's spec."""
+    """A whole spec as it stands; a part of one (models, or other keys) put into the README's spec."""
     shutil.copy(ROOT / "samples/triage/tickets.jsonl", folder / "tickets.jsonl")
+    if test == "part":
+        text = yaml.safe_dump({**yaml.safe_load(readme_spec()), **yaml.safe_load(text)}, sort_keys=False)
     if test == "models":
         text = re.sub(r"^models: .*\n", lambda _: text, readme_spec(), flags=re.M)
     (folder / "spec.yaml").write_text(text, encoding="utf-8")
@@ -65,8 +67,18 @@ def test_the_spec_of_the_readme_has_fifteen_lines():
     assert len(readme_spec().rstrip().splitlines()) <= 15
 
 
-def shell_scripts() -> list[str]:
-    return [text for test, language, text in blocks(ROOT / "README.md") if test.startswith("shell")]
+def shell_scripts(path: Path = ROOT / "README.md") -> list[str]:
+    return [text for test, language, text in blocks(path) if test.startswith("shell")]
+
+
+def test_the_shell_snippet_on_statistics_runs(tmp_path):
+    shutil.copy(ROOT / "samples/triage/tickets.jsonl", tmp_path / "tickets.jsonl")
+    (tmp_path / "spec.yaml").write_text(readme_spec(), encoding="utf-8")
+    (script,) = shell_scripts(ROOT / "docs" / "statistics.md")
+    done = run_shell(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "baseline.json").read_text().splitlines()) > 100
+    assert "0 calls paid" in done.stdout
 
 
 def test_the_shell_snippets_of_the_readme_run_in_order(tmp_path):

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 from workplace import MARKER, answer, open_workplace
@@ -282,6 +282,7 @@ def test_the_calibration_error_is_worked_by_hand():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
+@settings(deadline=None)
 def test_every_row_falls_into_one_bin_and_the_error_stays_in_bounds(rows):
     figures = calibrated(rows)
     assert sum(one["rows"] for one in figures["bins"]) == len(rows)

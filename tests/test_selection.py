@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from workplace import Sentiment, answer, open_workplace, sentiment_rows
 
@@ -86,6 +86,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_another_for_another(place):
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 9))
+@settings(deadline=None)
 def test_a_row_is_drawn_whatever_the_order_of_the_others(rows, count, seed):
     examples = tuple(inline_rows([{"text": f"row {number}"} for number in range(rows)]))
     there, back = drawn(examples, count, seed), drawn(examples[::-1], count, seed)
