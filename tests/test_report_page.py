@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from page_cases import HARM, failing_rows, harmful_rows, page, row, searched_rows, written
-from report_cases import OBEYED, failing_eval, hostile, start_won, triage
+from report_cases import OBEYED, failing_eval, hostile, start_won, triage, weighed
 
 from promptc.cli.page.drawing import draw
 from promptc.cli.page.matrix import OTHERS, matrix
@@ -42,6 +42,7 @@ CASES = {
     "triage": (triage, searched_rows),
     "failing eval": (failing_eval, failing_rows),
     "start won": (start_won, lambda: searched_rows()[:60]),
+    "weighed": (weighed, searched_rows),
     "told": (page_cases.told, page_cases.repeated_rows),
     "nothing": (page_cases.nothing_scored, list),
     "harm": (lambda: hostile(HARM[0]), harmful_rows),
@@ -155,6 +156,10 @@ def test_equal_runs_give_equal_pages(pages, tmp_path):
                 "when: was false",
                 "The price of openai/gpt-4.1-mini is not known",
             ],
+        ),
+        (
+            "weighed",
+            ["Front: on dev, each better at something", "a row", "each with its candidate in compiled/front"],
         ),
         (
             "told",

@@ -22,7 +22,7 @@ from promptc.cli.page.pictures import (
     slice_pictures,
 )
 from promptc.cli.page.prompt import prompt_view
-from promptc.cli.page.tables import Table, cost_table, failure_table, tally_table, trial_table
+from promptc.cli.page.tables import Table, cost_table, failure_table, front_table, tally_table, trial_table
 from promptc.cli.reports import baseline, repeats
 from promptc.cli.reports.counts import title_of
 from promptc.cli.reports.details import ReportDetails, is_search
@@ -185,6 +185,7 @@ def _content(
         "labels": _labels(details, draw),
         "search": search_pictures(summary, draw),
         "tried": trial_table(summary),
+        "front": front_table(summary),
         "stopped": stopped(summary.stop_reason) if summary.stop_reason else "",
         "optimizer": summary.optimizer,
         "trials": len(summary.trials),

@@ -19,10 +19,11 @@ from promptc.cli.reports.figures import (
     score,
     signed_interval,
 )
+from promptc.cli.reports.front import ASIDE, shown
 from promptc.cli.reports.scores import ADJUSTED, Line
 from promptc.cli.reports.tallies import Bin, fields, figure, scalars
 from promptc.runners.failures import SCORED_AS_ZERO
-from promptc.runners.summary import Figure, SplitSummary, Summary
+from promptc.runners.summary import FRONT_FOLDER, Figure, SplitSummary, Summary
 
 MOST_TRIALS = 60
 
@@ -150,6 +151,29 @@ def trial_table(summary: Summary) -> Table:
         rows=tuple(rows),
         right=(2, 3, 4, 5),
         note=f"and {count(left)} more in trials.jsonl" if left > 0 else "",
+    )
+
+
+def front_table(summary: Summary) -> Table:
+    """The trials that no other beats at all objectives, with their figures on dev."""
+    rows = tuple(
+        (
+            Cell(f"{count(member.number)}{' ★ winner' if member.won else ''}"),
+            Cell(member.origin),
+            *(
+                Cell(shown(name, member.figures.get(name)), "strong" if member.won else "")
+                for name in summary.objectives
+            ),
+        )
+        for member in summary.front
+    )
+    header = ("trial", "origin", *summary.objectives)
+    return Table(
+        caption=f"Front: {ASIDE}",
+        header=header,
+        rows=rows,
+        right=tuple(range(2, len(header))),
+        note=f"each with its candidate in {FRONT_FOLDER}",
     )
 
 
