@@ -219,6 +219,11 @@ def test_harm_is_text_and_nothing_else(tmp_path, payload):
     assert len(seen.of("meta")) == 5
 
 
+def test_what_is_no_character_is_written_out(tmp_path):
+    text = page(tmp_path, hostile("lone \ud800 half"), searched_rows(4)).read_text(encoding="utf-8")
+    assert "lone \\ud800 half" in text
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_whatever_a_row_says_stays_text(tmp_path, text):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.diff import MOST_LINE, changes, predictor_lines
-from promptc.cli.reports.row_views import Value, values
+from promptc.cli.reports.row_views import Value, named
 from promptc.cli.untrusted import one_line
 from promptc.runners.candidate import Candidate
 
@@ -157,14 +157,10 @@ def _demos(candidate: Candidate, before: Candidate | None) -> Iterator[DemoView]
                 predictor=name,
                 source=demo.source,
                 row=one_line(demo.row_id, 80),
-                inputs=_named(demo.inputs),
-                outputs=_named(demo.outputs),
+                inputs=named(demo.inputs),
+                outputs=named(demo.outputs),
                 new=before is not None and demo not in known,
             )
-
-
-def _named(found: Mapping[str, object]) -> tuple[Value, ...]:
-    return values(msgspec.Raw(msgspec.json.encode(found)))
 
 
 def _prompts(run: Path) -> Iterator[tuple[str, Value]]:

@@ -110,8 +110,13 @@ def shortened(start: Candidate, winner: Candidate, *, demos: int = 3, characters
 
 def _beyond(demos: Sequence[Demo], others: Sequence[Demo]) -> list[Demo]:
     """Those of the demos that are not among the others; there may be thousands of both."""
-    known = {repr(demo) for demo in others}  # as JSON it could hold characters that are none
-    return [demo for demo in demos if repr(demo) not in known]
+    known = {_canonical(demo) for demo in others}
+    return [demo for demo in demos if _canonical(demo) not in known]
+
+
+def _canonical(demo: Demo) -> str:
+    """Equal for equal demos, in ASCII: a reply may hold what is no character and cannot be encoded."""
+    return json.dumps(msgspec.to_builtins(demo), sort_keys=True)
 
 
 def _cut(texts: PredictorTexts) -> PredictorTexts:

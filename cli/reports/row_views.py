@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -140,12 +140,15 @@ def values(raw: msgspec.Raw) -> tuple[Value, ...]:
     found = msgspec.json.decode(content)
     if found is None:
         return ()
-    if not isinstance(found, dict):
-        return (_value("", found),)
-    named = [_value(name, value) for name, value in islice(found.items(), MOST_VALUES)]
+    return named(found) if isinstance(found, dict) else (_value("", found),)
+
+
+def named(found: Mapping[str, Any]) -> tuple[Value, ...]:
+    """Each value of an object under its name; of very many the first."""
+    shown = [_value(name, value) for name, value in islice(found.items(), MOST_VALUES)]
     if len(found) > MOST_VALUES:
-        named.append(Value(name="", text=f"and {counted(len(found) - MOST_VALUES, 'more field')}"))
-    return tuple(named)
+        shown.append(Value(name="", text=f"and {counted(len(found) - MOST_VALUES, 'more field')}"))
+    return tuple(shown)
 
 
 def _ranked(line: RowLine) -> float:
