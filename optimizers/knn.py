@@ -15,6 +15,7 @@ from promptc.optimizers.bootstrapping import GRADED_PASS
 from promptc.optimizers.demos import gold_columns, labeled_demos, traced_demos
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
+from promptc.optimizers.stopping import StopAtScore, Stopping
 from promptc.runners.asking import Predictor
 from promptc.runners.candidate import Candidate, Demo, Nearest
 from promptc.runners.labelled import labelled_outputs
@@ -51,6 +52,7 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     language: LanguageOption = None
     fields: ComparedFields = ()
     model: EmbeddingModel = ""
+    stop_at_score: StopAtScore = None
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
         """A pass over dev for the start and for each number of demonstrations, and with steps one over train.
@@ -73,6 +75,8 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     async def optimize(self, search: Search) -> None:
         """The start, then every number of demonstrations at once."""
         await search.begin()
+        if Stopping(search, self.stop_at_score).met():
+            return
         made = await _traced(search) if _takes_a_run(search.program) else _labelled(search)
         pools = {name: demos for name, demos in made.items() if demos and _may_change(search, name)}
         lacking = sorted(search.program.predictors.keys() - pools.keys())

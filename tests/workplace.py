@@ -36,6 +36,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "infer_rules": {"num_candidates": 3, "max_labeled_demos": 4},
     "mipro": {"num_candidates": 3, "num_trials": 6, "minibatch": 9, "max_labeled_demos": 4},
     "simba": {"minibatch": 6, "num_candidates": 3, "max_steps": 2},
+    "knn": {},
     "auto": {"max_runs": 150, "max_demos": 6},
 }
 """A small search by each optimizer of the registry."""
