@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from outside import needs
+from outside import program
 from workplace import Sentiment, Workplace, open_workplace
 
 HOSTILE = [
@@ -31,7 +31,7 @@ def run_promptfoo(folder: Path, config: str) -> Any:
     quiet = ("TELEMETRY", "UPDATE", "REMOTE_GENERATION", "SHARING", "ADAPTIVE_SCHEDULER")
     done = subprocess.run(
         [
-            "promptfoo",
+            program("promptfoo"),
             "eval",
             "-c",
             config,
@@ -62,7 +62,6 @@ def messages_seen(place: Workplace) -> list[str]:
     return sorted(json.dumps(body["messages"]) for body in place.server.seen)
 
 
-@needs("promptfoo")
 @pytest.mark.parametrize("format_", ["chat", "json"])
 def test_promptfoo_asks_the_same_and_judges_the_same(tmp_path, format_):
     skilled = Sentiment(clumsy=0, skill=0.6)
@@ -102,7 +101,6 @@ def test_promptfoo_asks_the_same_and_judges_the_same(tmp_path, format_):
         assert theirs == ours
 
 
-@needs("promptfoo")
 def test_typed_outputs_reach_the_assertions(tmp_path):
     reply = '[[ ## n ## ]]\n12\n\n[[ ## tags ## ]]\n["b", "a"]\n\n[[ ## completed ## ]]'
     with open_workplace(tmp_path, reply) as place:

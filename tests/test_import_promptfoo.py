@@ -6,7 +6,6 @@ import json
 
 import pytest
 import yaml
-from outside import needs
 from test_export_promptfoo import run_promptfoo
 from workplace import Workplace, open_workplace
 
@@ -155,7 +154,6 @@ def test_the_instructions_are_what_stands_before_the_first_variable(translated):
     assert spec(translated, "chat.yaml")["instructions"] == "Translate {not a place}."
 
 
-@needs("promptfoo")
 def test_the_prompts_are_those_that_promptfoo_sends(translated):
     """Rendered by both, for every prompt and row."""
     echoed = {**CONFIG, "providers": ["echo"], "defaultTest": {}, "extensions": []}
