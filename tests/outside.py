@@ -20,8 +20,3 @@ def program(*names: str) -> str:
     if NO_SKIPS:
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    """Marks a test that needs a program. CI has all of them, and fails on such a skip."""
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
