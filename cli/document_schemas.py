@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import msgspec
 
+from promptc.cli.document_meanings import SWEEP_MEANINGS
 from promptc.runners.artifact import Artifact
 from promptc.runners.baselines import Baseline
 from promptc.runners.failures import Failure
+from promptc.runners.leaderboard import Leaderboard
 from promptc.runners.summary import Summary
 
-Document = Literal["spec", "summary", "program", "prediction", "baseline"]
+Document = Literal["spec", "summary", "sweep", "program", "prediction", "baseline"]
 Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
+    **SWEEP_MEANINGS,
     "Summary": {
         "version": "The version of this document.",
         "command": "What ran: eval or optimize.",
@@ -242,9 +245,17 @@ def schema_bytes(document: str) -> bytes:
 
 def summary_schema() -> Schema:
     """summary.json, and what `eval` and `optimize` print with --json: the same with the run directory."""
-    schema = _struct_schema("promptc summary", Summary)
-    place: Schema = {"type": "string", "description": "The run directory; only in what --json prints."}
+    return _with_place(_struct_schema("promptc summary", Summary), "The run directory")
+
+
+def _with_place(schema: Schema, what: str) -> Schema:
+    place: Schema = {"type": "string", "description": f"{what}; only in what --json prints."}
     return {**schema, "properties": {**schema["properties"], "run_directory": place}}
+
+
+def sweep_schema() -> Schema:
+    """sweep.json, and what a sweep prints with --json: the same with its directory."""
+    return _with_place(_struct_schema("promptc sweep", Leaderboard), "The sweep's directory")
 
 
 def program_schema() -> Schema:
@@ -282,6 +293,7 @@ def baseline_schema() -> Schema:
 
 _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "summary": summary_schema,
+    "sweep": sweep_schema,
     "program": program_schema,
     "prediction": prediction_schema,
     "baseline": baseline_schema,

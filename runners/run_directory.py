@@ -207,6 +207,11 @@ class LineLog:
         with _disk_errors(path):
             self._file = open(path, "wb")  # noqa: SIM115  closed by `put_in_order`
 
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._places)
+
     def append(self, place: int, value: Any) -> None:
         """Add one line; others may read it a second later."""
         line = msgspec.json.encode(value) + b"\n"
