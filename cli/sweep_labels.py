@@ -27,12 +27,20 @@ def value_text(value: Any) -> str:
 
 
 def fitted(texts: Sequence[str], room: int, between: str) -> str:
-    """The texts in so many columns: the longest are cut first, and none below a few characters."""
+    """The texts in so many columns: the longest are cut first, in their middle, and none below a few characters."""
     left = room - len(between) * (len(texts) - 1)
     allowed = [len(text) for text in texts]
     while sum(allowed) > left and max(allowed) > SHORTEST_CUT:
         allowed[allowed.index(max(allowed))] -= 1
-    return between.join(one_line(text, limit) for text, limit in zip(texts, allowed, strict=True))
+    return between.join(_cut(text, limit) for text, limit in zip(texts, allowed, strict=True))
+
+
+def _cut(text: str, limit: int) -> str:
+    """Both ends of a text: models of one provider differ in the last letters of their names."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
 
 
 def _flow(value: Any) -> str:

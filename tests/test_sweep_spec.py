@@ -237,5 +237,5 @@ def test_a_value_is_called_as_a_person_would(value, text):
 
 
 def test_the_longest_parts_of_a_name_are_cut_first():
-    assert fitted(["bootstrap_random_search", "1"], 16, " · ") == "bootstrap_r… · 1"
+    assert fitted(["bootstrap_random_search", "1"], 16, " · ") == "bootst…earch · 1"
     assert fitted(["a", "b"], 16, " · ") == "a · b"

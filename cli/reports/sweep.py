@@ -33,6 +33,7 @@ from promptc.cli.reports.look import (
     quiet,
     section,
 )
+from promptc.cli.reports.reading import MOST_NOTE
 from promptc.cli.reports.scatter import Point, scatter
 from promptc.cli.reports.sweep_details import DifferingRow, SweepDetails
 from promptc.cli.reports.sweep_words import cell_label, cell_labels, sweep_verdict
@@ -42,9 +43,9 @@ from promptc.runners.comparison import fell
 from promptc.runners.leaderboard import CellResult
 from promptc.runners.ranking import cost_of
 
-LONGEST_LABEL = 30
+LONGEST_LABEL, SHORT_LABEL = 30, 22
 WIDE_LABEL, WIDE = 46, 116
-"""Columns of a cell's name, and of the window from which on a longer one has room."""
+"""Columns of a cell's name beside few figures and many, and in a window so wide that a longer one has room."""
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """A sign for each rank in the plot."""
 
@@ -79,8 +80,8 @@ def _in_short(details: SweepDetails) -> Iterable[str]:
     yield dollars(sum(cell.usd for cell in board.cells))
 
 
-def _labels(details: SweepDetails, look: Look) -> dict[int, str]:
-    return cell_labels(details.board, WIDE_LABEL if look.width >= WIDE else LONGEST_LABEL)
+def _labels(details: SweepDetails, look: Look, longest: int = LONGEST_LABEL) -> dict[int, str]:
+    return cell_labels(details.board, WIDE_LABEL if look.width >= WIDE else longest)
 
 
 def _ranked(details: SweepDetails) -> list[CellResult]:
@@ -132,7 +133,7 @@ def _tests(details: SweepDetails, look: Look) -> list[RenderableType]:
     """What was found on test: of the best cell, or of all."""
     board = details.board
     tested = [cell for cell in board.cells if cell.test is not None]
-    labels = _labels(details, look)
+    labels = _labels(details, look, SHORT_LABEL)
     rows: list[list[RenderableType]] = []
     for cell in tested:
         test = cell.test
@@ -161,7 +162,7 @@ def _tests(details: SweepDetails, look: Look) -> list[RenderableType]:
 def _costs(details: SweepDetails, look: Look) -> list[RenderableType]:
     """What a row costs with each cell's program, how long a reply took, and what the run itself asked for."""
     rows: list[list[RenderableType]] = []
-    labels = _labels(details, look)
+    labels = _labels(details, look, SHORT_LABEL)
     for cell in _ranked(details):
         latency = details.latencies.get(cell.directory)
         per_row = cell.usd_per_1000_rows
@@ -198,9 +199,7 @@ def _plot(details: SweepDetails, look: Look) -> list[RenderableType]:
     priced = board.cost_measure == "usd_per_1000_rows"
     lines = scatter(points, look, x=dollars if priced else count, y=score)
     aside = "dollars for 1,000 rows" if priced else "tokens a row"
-    return section(
-        "Score against cost", lines, aside=f"{aside}; numbers are ranks, in colour what no other cell beats"
-    )
+    return section("Score against cost", lines, aside=f"{aside}; numbers are ranks, the best value in colour")
 
 
 def _failed(details: SweepDetails, look: Look) -> list[RenderableType]:
@@ -252,7 +251,7 @@ def _answer(answered: str, reached: float | None, cells: Sequence[int], look: Lo
 
 
 def _notes(details: SweepDetails, look: Look) -> list[RenderableType]:
-    return section("Notes", [plain(look.words(note)) for note in details.board.notes])
+    return section("Notes", [plain(look.words(one_line(note, MOST_NOTE))) for note in details.board.notes])
 
 
 def _ending(details: SweepDetails, look: Look) -> list[RenderableType]:

@@ -9,6 +9,7 @@ from promptc.cli.reports.markdown import escaped, table
 from promptc.cli.reports.sweep import sweep_report
 from promptc.cli.reports.sweep_details import SweepDetails
 from promptc.cli.reports.sweep_words import cell_label, sweep_verdict
+from promptc.cli.untrusted import one_line
 from promptc.runners.leaderboard import CellResult
 
 _SIGNS = {"good": "✅", "neutral": "➖", "bad": "❌"}
@@ -16,7 +17,7 @@ _SIGNS = {"good": "✅", "neutral": "➖", "bad": "❌"}
 
 def sweep_reports(details: SweepDetails) -> dict[str, bytes]:
     """The files by name. Writes nothing."""
-    title = f"promptc {details.board.command} sweep of {details.board.name}"
+    title = one_line(f"promptc {details.board.command} sweep of {details.board.name}")
     report = sweep_report(details)
     return {
         "report.txt": text_of(report).encode(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from promptc.cli.reports.figures import bounds, change, count, counted, dollars, interval, probability, score
 from promptc.cli.reports.verdict import Mood, Verdict
 from promptc.cli.sweep_labels import fitted, label_of, value_text
@@ -15,17 +17,25 @@ GRAVE = frozenset({1, 2, 3, 4, 5, 6, 7})
 """Exit codes that make a sweep's verdict bad news."""
 
 
-def cell_label(cell: CellResult) -> str:
-    """What a cell changes: `models.task=a/b, run.seed=1`."""
-    return label_of(cell.values.items())
+def cell_label(cell: CellResult, keys: Collection[str] | None = None) -> str:
+    """What a cell changes: `models.task=a/b, run.seed=1`; of these `keys` alone."""
+    return label_of((key, value) for key, value in cell.values.items() if keys is None or key in keys)
+
+
+def telling_keys(board: Leaderboard) -> tuple[str, ...]:
+    """The keys that tell the cells apart: those that are not the same in all of them."""
+    keys = tuple(dict.fromkeys(key for cell in board.cells for key in cell.values))
+    first = board.cells[0].values
+    differ = [key for key in keys if any(cell.values.get(key) != first.get(key) for cell in board.cells)]
+    return tuple(differ) or keys
 
 
 def cell_labels(board: Leaderboard, longest: int) -> dict[int, str]:
     """A short name for each cell by its number: the values alone where all cells change the same keys."""
-    same = all(tuple(cell.values) == tuple(board.cells[0].values) for cell in board.cells)
-    if not same:
-        return {cell.number: one_line(cell_label(cell), longest) for cell in board.cells}
-    texts = {cell.number: [value_text(value) for value in cell.values.values()] for cell in board.cells}
+    keys = telling_keys(board) if board.cells else ()
+    if any(tuple(cell.values) != tuple(board.cells[0].values) for cell in board.cells):
+        return {cell.number: one_line(cell_label(cell, keys), longest) for cell in board.cells}
+    texts = {cell.number: [value_text(cell.values[key]) for key in keys] for cell in board.cells}
     return {number: fitted(values, longest, " · ") for number, values in texts.items()}
 
 
@@ -36,10 +46,14 @@ def sweep_verdict(board: Leaderboard) -> Verdict:
     best = next((cell for cell in board.cells if cell.rank == 1), None)
     if best is None:
         return Verdict(f"{open_}No cell has a figure on {board.split} that can be trusted", "bad")
-    sentence = f"{open_}Best on {board.split}: {one_line(cell_label(best), MOST_LABEL)}, {_figure(best)}"
+    sentence = f"{open_}Best on {board.split}: {_name(board, best)}, {_figure(best)}"
     clear, others = _others(board)
     mood: Mood = "bad" if failed or board.exit_code in GRAVE else "good" if clear else "neutral"
     return Verdict(f"{sentence}{others}{_test(best)}", mood)
+
+
+def _name(board: Leaderboard, cell: CellResult) -> str:
+    return one_line(cell_label(cell, telling_keys(board)), MOST_LABEL)
 
 
 def _figure(cell: CellResult) -> str:
@@ -78,7 +92,7 @@ def _cheaper(board: Leaderboard, alike: list[CellResult]) -> str:
         figures = f"{dollars(cost)} for 1,000 rows, not {dollars(own)}"
     else:
         figures = f"{count(cost)} tokens a row, not {count(own)}"
-    return f", and {one_line(cell_label(cell), MOST_LABEL)} costs less ({figures})"
+    return f", and {_name(board, cell)} costs less ({figures})"
 
 
 def _test(best: CellResult) -> str:
