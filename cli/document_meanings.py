@@ -1,4 +1,4 @@
-"""What each field of a leaderboard means, for its published schema."""
+"""What each field of a leaderboard, a comparison and a list of runs means, for the published schemas."""
 
 from __future__ import annotations
 
@@ -52,5 +52,111 @@ SWEEP_MEANINGS: Mapping[str, Mapping[str, str]] = {
         "start": "The figures of the cell's start.",
         "improvement": "The winner's score minus the start's, compared row by row.",
         "p_adjusted": "The improvement's p by Holm's method, over all cells that were tested.",
+    },
+}
+
+COMPARISON_MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "Comparison": {
+        "version": "The version of this document.",
+        "split": "The split whose rows are compared.",
+        "max_drop": "How far a score may fall and still be a tie.",
+        "alpha": "How unlikely a difference has to be by chance, to count; intervals are those of 1 - alpha.",
+        "runs": "The runs, the reference first.",
+        "differences": "How each of the others differs from the reference.",
+    },
+    "ComparedRun": {
+        "letter": "How the run is called in this document.",
+        "path": "Its directory as it was named; of a sweep's cell, what it changes.",
+        "name": "The spec's name.",
+        "command": "What ran: eval or optimize.",
+        "identity": "The digest that names the run.",
+        "score": "Its score on the split, over all its rows.",
+        "ci_low": "The lower end of the score's 95 % interval.",
+        "ci_high": "The upper end of the score's 95 % interval.",
+        "n": "How many rows have a score.",
+        "usd_per_1000_rows": "US dollars for a thousand rows with its program; null where a price is unknown.",
+        "tokens_per_row": "Tokens in and out that its program takes for a row.",
+        "median_latency": "The median of a reply's seconds; null where none was waited for.",
+        "calls": "Replies that its whole run took.",
+        "usd": "US dollars of its whole run at recorded prices.",
+    },
+    "RunDifference": {
+        "letter": "The run.",
+        "verdict": "Whether it is an improvement, a regression, a tie, or the rows cannot tell.",
+        "whole": "The difference of the scores.",
+        "detectable": "The smallest difference that rows like these show four times out of five.",
+        "only_before": "Rows that only the reference scored.",
+        "only_after": "Rows that only this run scored.",
+        "other_content": "Rows with the same id in both and other content, which are not compared.",
+        "metrics": "The difference of each metric, where both have several.",
+        "slices": "The difference in each value of each slice's column.",
+        "flips": "The rows whose score changed most, losses first.",
+    },
+    "Part": {
+        "before": "The reference's mean on the rows that both scored.",
+        "after": "This run's mean on them.",
+        "difference": "The mean of the rows' differences.",
+        "ci_low": "The lower end of its interval.",
+        "ci_high": "The upper end of its interval.",
+        "p": "How likely so large a difference is where there is none.",
+        "p_adjusted": "The same by Holm's method: over all runs, all metrics, or all slices.",
+        "n": "How many rows both scored.",
+        "wins": "Rows on which this run is better.",
+        "ties": "Rows on which both score the same.",
+        "losses": "Rows on which the reference is better.",
+    },
+    "Flip": {
+        "id": "The row.",
+        "inputs": "What went in.",
+        "expected": "What was right.",
+        "before": "What the reference made of it.",
+        "after": "What this run made of it.",
+    },
+    "Answered": {
+        "score": "The row's score.",
+        "outputs": "What came out; null where nothing did.",
+        "failure": "Why nothing came out; empty where something did.",
+    },
+}
+
+RUNS_MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "RunList": {
+        "version": "The version of this document.",
+        "runs": "The runs, newest first.",
+        "spend": "What was paid, by period; with --spend.",
+        "deleted": "The directories that were removed; with --delete.",
+        "kept": "The directories that were left, with the reason; with --delete.",
+    },
+    "RunEntry": {
+        "path": "The run's directory.",
+        "name": "The spec's name.",
+        "command": "What ran: eval, optimize, or a sweep of them.",
+        "identity": "The digest that names the run.",
+        "state": "Whether it came to an end, with an exit code other than 0 (failed), or is under way.",
+        "began": "When it began, in seconds since the epoch.",
+        "ended": "When it came to an end; null where it has not.",
+        "split": "The split of the score; empty where there is none.",
+        "score": "Its score; of a sweep that of its best cell.",
+        "ci_low": "The lower end of the score's 95 % interval.",
+        "ci_high": "The upper end of the score's 95 % interval.",
+        "exit_code": "The exit code that it ended with.",
+        "verdicts": "Every reason for an exit code other than 0.",
+        "calls": "Replies that it took.",
+        "usd": "US dollars at recorded prices, whether or not a reply came from the cache.",
+        "paid_calls": "Replies that were really paid, in all its sessions.",
+        "paid_usd": "US dollars that were really paid, in all its sessions.",
+        "cells": "How many cells a sweep has; 0 for a run.",
+        "sessions": "What each of its sessions paid.",
+    },
+    "SessionNote": {
+        "ended": "When the session ended, in seconds since the epoch.",
+        "paid_calls": "Replies that were really paid.",
+        "paid_usd": "US dollars that were really paid.",
+    },
+    "Spending": {
+        "period": "The first day of the period, or its month.",
+        "runs": "How many runs paid something in it.",
+        "paid_calls": "Replies that were really paid.",
+        "paid_usd": "US dollars that were really paid.",
     },
 }

@@ -8,20 +8,24 @@ from typing import Any, Literal
 
 import msgspec
 
-from promptc.cli.document_meanings import SWEEP_MEANINGS
+from promptc.cli.document_meanings import COMPARISON_MEANINGS, RUNS_MEANINGS, SWEEP_MEANINGS
+from promptc.cli.listing import RunList
 from promptc.runners.artifact import Artifact
 from promptc.runners.baselines import Baseline
+from promptc.runners.comparison_document import Comparison
 from promptc.runners.failures import Failure
 from promptc.runners.leaderboard import Leaderboard
 from promptc.runners.summary import Summary
 
-Document = Literal["spec", "summary", "sweep", "program", "prediction", "baseline"]
+Document = Literal["spec", "summary", "sweep", "comparison", "runs", "program", "prediction", "baseline"]
 Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
     **SWEEP_MEANINGS,
+    **COMPARISON_MEANINGS,
+    **RUNS_MEANINGS,
     "Summary": {
         "version": "The version of this document.",
         "command": "What ran: eval or optimize.",
@@ -258,6 +262,16 @@ def sweep_schema() -> Schema:
     return _with_place(_struct_schema("promptc sweep", Leaderboard), "The sweep's directory")
 
 
+def comparison_schema() -> Schema:
+    """What `promptc compare --json` prints."""
+    return _struct_schema("promptc comparison", Comparison)
+
+
+def runs_schema() -> Schema:
+    """What `promptc runs --json` prints."""
+    return _struct_schema("promptc runs", RunList)
+
+
 def program_schema() -> Schema:
     """compiled/program.json, the artifact."""
     return _struct_schema("promptc program", Artifact)
@@ -294,6 +308,8 @@ def baseline_schema() -> Schema:
 _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "summary": summary_schema,
     "sweep": sweep_schema,
+    "comparison": comparison_schema,
+    "runs": runs_schema,
     "program": program_schema,
     "prediction": prediction_schema,
     "baseline": baseline_schema,

@@ -44,6 +44,7 @@ from promptc.runners.retrievers.opening import OpenRetrievers, open_retrievers
 from promptc.runners.run_directory import (
     Marker,
     RunDirectory,
+    SessionNote,
     default_path,
     keep_out_of_git,
 )
@@ -287,6 +288,7 @@ async def open_session(
             recall=_recalled(choices, stack),
         )
         effects.on_stop = models.stop
+        stack.callback(_note_session, directory, models)
         stack.push_async_callback(effects.drain)
         progress = _shown_progress(beside, effects, models, stack)
         with beside.signals.stopping(effects):
@@ -305,6 +307,15 @@ async def open_session(
                 ),
                 models,
             )
+
+
+def _note_session(directory: RunDirectory, models: ModelStack) -> None:
+    """Keep what this session paid, however it ended."""
+    figures = models.figures().values()
+    calls = sum(one.calls for one in figures)
+    if calls:
+        usd = sum(one.paid_usd for one in figures)
+        directory.note_session(SessionNote(ended=time.time(), paid_calls=calls, paid_usd=usd))
 
 
 def _shown_progress(

@@ -24,6 +24,7 @@ from promptc.cli.sweep_progress import SweepProgress
 from promptc.cli.sweep_tasks import Sweep, Task, common_share, identity_of, tasks_of
 from promptc.runners.ranking import ranked
 from promptc.runners.run_directory import (
+    SWEEP_SUFFIX,
     Marker,
     RunDirectory,
     default_path,
@@ -39,7 +40,7 @@ def conduct_sweep(sweep: Sweep, terminal: Terminal) -> int:
     tasks = tasks_of(sweep, terminal)
     first = tasks[0].run.prepared
     name, split = first.spec.name, sweep.split or default_split(first.dataset)
-    command = f"{sweep.command}-sweep"
+    command = f"{sweep.command}{SWEEP_SUFFIX}"
     identity = identity_of(command, tasks)
     terminal.say(announcement(sweep.cells, [task.run for task in tasks], sweep.choices.jobs or 1))
     notes = role_notes(

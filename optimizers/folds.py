@@ -29,10 +29,10 @@ from promptc.optimizers.outcome import (
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search
 from promptc.runners.dataset import Fold
+from promptc.runners.disk import LineLog
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.ledger import UNLIMITED, Amount, Ledger
 from promptc.runners.rows import Example
-from promptc.runners.run_directory import LineLog
 from promptc.runners.session import Session, row_line
 from promptc.runners.summary import FoldLine
 

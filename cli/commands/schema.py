@@ -10,7 +10,9 @@ import click
 @click.command()
 @click.argument(
     "document",
-    type=click.Choice(["spec", "summary", "sweep", "program", "prediction", "baseline"]),
+    type=click.Choice(
+        ["spec", "summary", "sweep", "comparison", "runs", "program", "prediction", "baseline"]
+    ),
     default="spec",
 )
 def schema(document: str) -> int:
@@ -18,7 +20,8 @@ def schema(document: str) -> int:
 
     A spec's schema is what editors complete from: put it beside the spec and name it in the first line, as
     `promptc init` does. `prediction` is one line of what `promptc run` prints, `baseline` what `promptc eval
-    --save-baseline` writes.
+    --save-baseline` writes; `sweep` is sweep.json, and `comparison` and `runs` are what `promptc compare` and `promptc
+    runs` print with --json.
 
     \b
     Examples:
