@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from promptc.cli.loading import Loaded, load
+from promptc.cli.loading import Loaded
+from promptc.runners.dataset import Dataset, load_examples
 from promptc.spec.diagnostics import Diagnostic, Position
 from promptc.spec.errors import SpecError
 from promptc.spec.model import MetricUse, Spec
 from promptc.spec.suggest import did_you_mean
 
+Read = Callable[..., Dataset]
+"""Reads rows as `load_examples` does."""
 
-def check(
-    path: Path,
-    *,
-    overrides: Sequence[str] = (),
-    models: Sequence[str] = (),
-    environment: Mapping[str, str],
-    with_data: bool = True,
-) -> tuple[Diagnostic, ...]:
+
+def check(loaded: Loaded, *, with_data: bool = True, read: Read = load_examples) -> tuple[Diagnostic, ...]:
     """All findings, errors and warnings, as far as the checks got."""
-    try:
-        loaded = load(path, overrides=overrides, models=models, environment=environment)
-    except SpecError as error:
-        return error.diagnostics
     spec = loaded.spec
     findings = [*loaded.warnings, *_unjudged(spec), *spec_findings(spec), *_built(spec)]
     if with_data and not any(f.severity == "error" for f in findings):
-        findings += _data_findings(loaded)
+        findings += _data_findings(loaded, read)
     return tuple(findings)
 
 
@@ -190,14 +182,14 @@ def _unfit_choices(spec: Spec) -> list[Diagnostic]:
     return findings
 
 
-def _data_findings(loaded: Loaded) -> list[Diagnostic]:
+def _data_findings(loaded: Loaded, read: Read) -> list[Diagnostic]:
     """What the rows say, and whether the budget can hold a search over them."""
     from promptc.cli.opening import checked_data, prepared_from
     from promptc.cli.planning import build_optimizer, planned
     from promptc.runners.retrievers.checking import document_findings
 
     spec = loaded.spec
-    dataset, findings = checked_data(spec)
+    dataset, findings = checked_data(spec, read)
     findings = (*findings, *document_findings(spec))
     if dataset is None or any(f.severity == "error" for f in findings):
         return list(findings)

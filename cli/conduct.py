@@ -8,7 +8,7 @@ import gc
 import os
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,15 @@ from promptc.cli.finish import (
 from promptc.cli.opening import (
     RUNS,
     Choices,
+    Company,
     Prepared,
+    company,
     identity_of,
     not_recorded,
     open_directory,
     open_session,
 )
+from promptc.cli.planning import Forecast
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
 from promptc.cli.reports.stored import stored_run
@@ -73,7 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked of the result, which changes no figure."""
+    """What was asked of the result, which changes no figure. `shown_as` is how reports call the run directory."""
 
     gates: tuple[Gate, ...] = ()
     fail_if_no_improvement: bool = False
@@ -81,88 +84,110 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     held: Held = Held()
     warnings: tuple[str, ...] = ()
+    shown_as: Path | None = None
 
 
 Work = Callable[[Session], Awaitable[Outcome]]
 
 
-def conduct(
-    command: str,
-    prepared: Prepared,
-    choices: Choices,
-    wishes: Wishes,
-    terminal: Terminal,
-    work: Work,
-    *,
-    selection: Mapping[str, Any],
-    budget: Budget,
-    environment: Mapping[str, str],
-    version: str,
-) -> int:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that a command wants carried out: on what, how, and what is asked of the result.
+
+    `selection` is the part of its identity that the spec does not hold. `forecast` is what it will take; `notice` is
+    what the user has to know before it starts, "" for nothing.
+    """
+
+    command: str
+    prepared: Prepared
+    choices: Choices
+    wishes: Wishes
+    work: Work
+    selection: Mapping[str, Any]
+    budget: Budget
+    forecast: Forecast
+    notice: str = ""
+    environment: Mapping[str, str]
+    version: str
+
+    def identity(self) -> str:
+        """The digest that names it."""
+        return identity_of(self.prepared, self.command, self.selection)
+
+
+def conduct(run: Run, terminal: Terminal) -> int:
     """Run, write, report; returns the exit code. A run that was finished before gives its verdict again."""
+    prepared, choices, wishes = run.prepared, run.choices, run.wishes
     require(prepared.code, prepared.spec.base, flag=choices.allow_code, environment=os.environ)
     gc.set_threshold(*RARE_COLLECTIONS)
-    identity = identity_of(prepared, command, selection)
-    directory = open_directory(prepared, command, identity, choices)
+    directory = open_directory(prepared, run.command, run.identity(), choices)
     try:
         if directory.work != directory.path:
             terminal.say(
                 f"{directory.path} holds another finished run: it is replaced once this one is complete"
             )
         if directory.finished and not choices.retry_failed:
-            summary = _again(directory, wishes, terminal)
+            details = again(directory, wishes)
+            terminal.say(
+                "this run was finished before: its verdict again, without a call; --fresh starts it anew"
+            )
         else:
             directory.reopen()
-            wishes = _warned(wishes, prepared, selection.get("split"), directory, terminal)
-            conducted = _conducted(
-                command, prepared, choices, wishes, terminal, work, directory, budget, environment, version
-            )
-            summary = asyncio.run(conducted)
-        save_baseline(wishes.held, summary, directory.path, scoring_digest(prepared.spec), terminal)
-        return summary.exit_code
+            warnings = test_warnings(prepared, run.selection.get("split"), directory, terminal)
+            run = msgspec.structs.replace(run, wishes=msgspec.structs.replace(wishes, warnings=warnings))
+            with company(terminal, run.environment) as beside:
+                details = asyncio.run(_alone(run, directory, beside))
+            if choices.output is None:
+                point_latest(RUNS, prepared.spec.name, run.command, directory.path)
+        _show(details, wishes, terminal)
+        save_baseline(wishes.held, details.summary, directory.path, scoring_digest(prepared.spec), terminal)
+        return details.summary.exit_code
     except Interrupted as error:
-        error.hint = f"the same command goes on from here: {shlex.join(('promptc', *wishes.arguments))}"
+        error.hint = resuming(wishes.arguments)
         raise
     finally:
         directory.close()
 
 
-async def _conducted(
-    command: str,
-    prepared: Prepared,
-    choices: Choices,
-    wishes: Wishes,
-    terminal: Terminal,
-    work: Work,
-    directory: RunDirectory,
-    budget: Budget,
-    environment: Mapping[str, str],
-    version: str,
-) -> Summary:
+def resuming(arguments: Sequence[str]) -> str:
+    """The command that goes on with what was interrupted."""
+    return f"the same command goes on from here: {shlex.join(('promptc', *arguments))}"
+
+
+async def _alone(run: Run, directory: RunDirectory, beside: Company) -> ReportDetails:
+    with beside.signals.heard():
+        return await carry_out(run, directory, beside)
+
+
+async def carry_out(run: Run, directory: RunDirectory, beside: Company) -> ReportDetails:
+    """Do the work of a run and write its files, the manifest last; what a report shows of it."""
     began = time.perf_counter()
+    prepared, wishes = run.prepared, run.wishes
     directory.write("spec.resolved.yaml", resolved_bytes(prepared.spec))
     async with open_session(
-        prepared, directory, choices, terminal, environment=environment, version=version, budget=budget
+        prepared,
+        directory,
+        run.choices,
+        beside,
+        environment=run.environment,
+        version=run.version,
+        budget=run.budget,
     ) as (session, models):
-        outcome = await _worked(work, session, models, choices.source)
+        outcome = await _worked(run.work, session, models, run.choices.source)
         timing = _timing(session, models, time.perf_counter() - began, wishes.warnings)
     summary = _judged(outcome.summary, timing, wishes, directory)
     details = ReportDetails(
         summary=summary,
         spec_name=prepared.spec.name,
-        run_directory=str(directory.path),
+        run_directory=str(wishes.shown_as or directory.path),
         start=outcome.start,
         winner=outcome.winner,
         worst=worst_rows(outcome.shown, session.judge, prepared.spec.inputs),
         timing=timing,
     )
-    manifest = manifest_bytes(session, command, wishes.arguments, summary)
+    manifest = manifest_bytes(session, run.command, wishes.arguments, summary)
     _write(session, outcome, details, manifest)
     directory.complete(manifest)
-    if choices.output is None:
-        point_latest(RUNS, prepared.spec.name, command, directory.path)
-    _show(summary, details, wishes, terminal)
-    return summary
+    return details
 
 
 async def _worked(work: Work, session: Session, models: ModelStack, source: Path | None) -> Outcome:
@@ -188,20 +213,20 @@ def _write(session: Session, outcome: Outcome, details: ReportDetails, manifest:
     write_every_report(directory, details, msgspec.json.decode(manifest))
 
 
-def _again(directory: RunDirectory, wishes: Wishes, terminal: Terminal) -> Summary:
+def again(directory: RunDirectory, wishes: Wishes) -> ReportDetails:
     """The verdict of a finished run; gates may have changed since, so they are held anew."""
     run = stored_run(directory.path)
-    details = run.details
-    if details.timing is None:
+    details, timing = run.details, run.details.timing
+    if timing is None:
         raise RunError(f"{directory.path} has lost its timing.json", "--fresh starts the run anew")
-    summary = _judged(details.summary, details.timing, wishes, directory)
+    if wishes.shown_as is not None:
+        details = msgspec.structs.replace(details, run_directory=str(wishes.shown_as))
+    summary = _judged(details.summary, timing, wishes, directory)
     if summary != details.summary:
         directory.write("summary.json", summary_bytes(summary))
         details = msgspec.structs.replace(details, summary=summary)
         write_every_report(directory, details, run.manifest)
-    terminal.say("this run was finished before: its verdict again, without a call; --fresh starts it anew")
-    _show(summary, msgspec.structs.replace(details, finished_before=True), wishes, terminal)
-    return summary
+    return msgspec.structs.replace(details, finished_before=True)
 
 
 def _judged(summary: Summary, timing: Timing, wishes: Wishes, directory: RunDirectory) -> Summary:
@@ -214,10 +239,11 @@ def _judged(summary: Summary, timing: Timing, wishes: Wishes, directory: RunDire
     )
 
 
-def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Terminal) -> None:
+def _show(details: ReportDetails, wishes: Wishes, terminal: Terminal) -> None:
     from promptc.cli.reports.machine import as_document
     from promptc.cli.reports.terminal import report
 
+    summary = details.summary
     with contextlib.suppress(BrokenPipeError):  # whoever reads may have seen enough; the verdict stands
         if wishes.as_json:
             terminal.write(as_document(summary, str(details.run_directory)))
@@ -228,26 +254,26 @@ def _show(summary: Summary, details: ReportDetails, wishes: Wishes, terminal: Te
     announce(details, wishes.gates, terminal)
 
 
-def _warned(
-    wishes: Wishes, prepared: Prepared, split: str | None, directory: RunDirectory, terminal: Terminal
-) -> Wishes:
-    """The wishes with a warning where earlier runs have scored the test rows that this one is about to score.
+def test_warnings(
+    prepared: Prepared, split: str | None, directory: RunDirectory, terminal: Terminal
+) -> tuple[str, ...]:
+    """A warning where earlier runs have scored the test rows that this one is about to score; it is said, too.
 
     `split` is what `eval` scores, None for `optimize`.
     """
     if not prepared.dataset.test or split in ("train", "dev"):
-        return wishes
+        return ()
     folders = (RUNS, directory.path.absolute().parent)
     runs = looks_at_test(folders, prepared.dataset.test_digest, besides=directory.marker.identity)
     if not runs:
-        return wishes
+        return ()
     times = "once" if len(runs) == 1 else f"{len(runs)} times"
     said = (
         f"the test rows were scored {times} before, last in {runs[-1].name}: what was changed since then was chosen "
         "with them in sight, and only rows that nobody has looked at tell how good it is"
     )
     terminal.warn(said)
-    return msgspec.structs.replace(wishes, warnings=(*wishes.warnings, said))
+    return (said,)
 
 
 def _timing(session: Session, models: ModelStack, seconds: float, warnings: tuple[str, ...]) -> Timing:

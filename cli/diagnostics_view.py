@@ -10,6 +10,7 @@ from promptc.cli.console import Terminal
 from promptc.cli.github import Place, of_diagnostic
 from promptc.spec.diagnostics import Diagnostic, arrange, segments
 from promptc.spec.errors import DataError, PromptcError
+from promptc.spec.overrides import named
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,7 +32,7 @@ def print_diagnostics(
     terminal: Terminal, diagnostics: Iterable[Diagnostic], sources: Mapping[str, str] | None = None
 ) -> None:
     """All findings, errors also with `-q`. `sources` maps files to their texts; without it they are read."""
-    found = arrange(diagnostics)
+    found = arrange(named(item) for item in diagnostics)
     if terminal.verbosity < 0:
         found = tuple(item for item in found if item.severity == "error")
     if not found:

@@ -8,17 +8,24 @@ from typing import Any, Literal
 
 import msgspec
 
+from promptc.cli.document_meanings import COMPARISON_MEANINGS, RUNS_MEANINGS, SWEEP_MEANINGS
+from promptc.cli.listing import RunList
 from promptc.runners.artifact import Artifact
 from promptc.runners.baselines import Baseline
+from promptc.runners.comparison_document import Comparison
 from promptc.runners.failures import Failure
+from promptc.runners.leaderboard import Leaderboard
 from promptc.runners.summary import Summary
 
-Document = Literal["spec", "summary", "program", "prediction", "baseline"]
+Document = Literal["spec", "summary", "sweep", "comparison", "runs", "program", "prediction", "baseline"]
 Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
+    **SWEEP_MEANINGS,
+    **COMPARISON_MEANINGS,
+    **RUNS_MEANINGS,
     "Summary": {
         "version": "The version of this document.",
         "command": "What ran: eval or optimize.",
@@ -242,9 +249,27 @@ def schema_bytes(document: str) -> bytes:
 
 def summary_schema() -> Schema:
     """summary.json, and what `eval` and `optimize` print with --json: the same with the run directory."""
-    schema = _struct_schema("promptc summary", Summary)
-    place: Schema = {"type": "string", "description": "The run directory; only in what --json prints."}
+    return _with_place(_struct_schema("promptc summary", Summary), "The run directory")
+
+
+def _with_place(schema: Schema, what: str) -> Schema:
+    place: Schema = {"type": "string", "description": f"{what}; only in what --json prints."}
     return {**schema, "properties": {**schema["properties"], "run_directory": place}}
+
+
+def sweep_schema() -> Schema:
+    """sweep.json, and what a sweep prints with --json: the same with its directory."""
+    return _with_place(_struct_schema("promptc sweep", Leaderboard), "The sweep's directory")
+
+
+def comparison_schema() -> Schema:
+    """What `promptc compare --json` prints."""
+    return _struct_schema("promptc comparison", Comparison)
+
+
+def runs_schema() -> Schema:
+    """What `promptc runs --json` prints."""
+    return _struct_schema("promptc runs", RunList)
 
 
 def program_schema() -> Schema:
@@ -282,6 +307,9 @@ def baseline_schema() -> Schema:
 
 _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "summary": summary_schema,
+    "sweep": sweep_schema,
+    "comparison": comparison_schema,
+    "runs": runs_schema,
     "program": program_schema,
     "prediction": prediction_schema,
     "baseline": baseline_schema,

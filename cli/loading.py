@@ -13,6 +13,7 @@ from promptc.runners.candidate import Candidate
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import SpecError, UsageError
 from promptc.spec.model import Spec
+from promptc.spec.sweep import Patch
 
 DEFAULT_NAMES = ("promptc.yaml", "spec.yaml")
 
@@ -73,6 +74,36 @@ def read_environment(
     return merged
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a spec, wherever it stands: in a file of its own, or in a compiled program with its candidate."""
+
+    path: Path
+    text: bytes
+    base: Path
+    candidate: Candidate | None = None
+    seen_rows: frozenset[str] = frozenset()
+
+
+def read_source(typed: Path | None) -> Source:
+    """The text that is meant. Raises UsageError, DataError."""
+    from promptc.runners.artifact import is_artifact, read_artifact
+
+    path = find_target(typed)
+    if is_artifact(path):
+        artifact = read_artifact(path)
+        return Source(
+            path=path,
+            text=msgspec.json.encode(artifact.spec),
+            base=(path.parent / artifact.base).resolve(),
+            candidate=artifact.candidate,
+            seen_rows=frozenset(artifact.trained_on) | frozenset(artifact.chosen_on),
+        )
+    try:
+        return Source(path=path, text=path.read_bytes(), base=path.parent.resolve())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def load(
     typed: Path | None,
     *,
@@ -81,35 +112,40 @@ def load(
     environment: Mapping[str, str],
 ) -> Loaded:
     """The spec that is meant, checked. Raises SpecError with every finding at once."""
-    from promptc.runners.artifact import is_artifact, read_artifact
+    return load_source(read_source(typed), overrides=overrides, models=models, environment=environment)
+
+
+def load_source(
+    source: Source,
+    *,
+    overrides: Sequence[str] = (),
+    models: Sequence[str] = (),
+    patch: Patch = (),
+    environment: Mapping[str, str],
+) -> Loaded:
+    """The spec of a text, or a cell of its sweep, checked. Raises SpecError with every finding at once."""
     from promptc.spec.load import load as load_text
 
-    path = find_target(typed)
     if models:
-        written = load(typed, overrides=overrides, environment=environment).spec
+        written = load_source(source, overrides=overrides, patch=patch, environment=environment).spec
         overrides = (*overrides, *(_model_override(m, written) for m in models))
-    changes = tuple(overrides)
-    if is_artifact(path):
-        artifact = read_artifact(path)
-        base = (path.parent / artifact.base).resolve()
-        spec, findings = load_text(
-            msgspec.json.encode(artifact.spec),
-            file=str(path),
-            base=base,
-            overrides=changes,
-            environment=environment,
-        )
-        seen = frozenset(artifact.trained_on) | frozenset(artifact.chosen_on)
-        loaded = _checked(spec, findings, path)
-        return msgspec.structs.replace(loaded, candidate=artifact.candidate, seen_rows=seen)
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     spec, findings = load_text(
-        text, file=str(path), base=path.parent.resolve(), overrides=changes, environment=environment
+        source.text,
+        file=str(source.path),
+        base=source.base,
+        overrides=tuple(overrides),
+        patch=patch,
+        environment=environment,
     )
-    return _checked(spec, findings, path)
+    if spec is None or any(f.severity == "error" for f in findings):
+        raise SpecError(tuple(findings))
+    return Loaded(
+        spec=spec,
+        path=source.path,
+        warnings=tuple(findings),
+        candidate=source.candidate,
+        seen_rows=source.seen_rows,
+    )
 
 
 def read_candidate(path: Path, program: Any) -> Candidate:
@@ -128,12 +164,6 @@ def read_candidate(path: Path, program: Any) -> Candidate:
     if document is None or findings:
         raise SpecError(tuple(findings))
     return candidate_from_tree(document.value, path, program)
-
-
-def _checked(spec: Spec | None, findings: Sequence[Diagnostic], path: Path) -> Loaded:
-    if spec is None or any(f.severity == "error" for f in findings):
-        raise SpecError(tuple(findings))
-    return Loaded(spec=spec, path=path, warnings=tuple(findings))
 
 
 def _model_override(text: str, spec: Spec) -> str:

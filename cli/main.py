@@ -34,6 +34,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "export": ("promptc.cli.commands.export:export", "Write a compiled program for somewhere else."),
     "import": ("promptc.cli.commands.importing:import_", "Write a spec from DSPy's or promptfoo's files."),
+    "compare": ("promptc.cli.commands.compare:compare", "Hold runs against each other, row by row."),
+    "runs": ("promptc.cli.commands.runs:runs", "List runs, what they cost, and delete old ones."),
     "cache": ("promptc.cli.commands.cache:cache", "Look at, prune or clear the cache of replies."),
     "schema": ("promptc.cli.commands.schema:schema", "Print a JSON Schema."),
     "doctor": ("promptc.cli.commands.doctor:doctor", "Check this machine, keys and models."),

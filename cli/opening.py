@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +14,9 @@ import msgspec
 from promptc.cli.checking import spec_findings
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, read_candidate
-from promptc.cli.progress import LiveProgress
-from promptc.cli.untrusted import excerpt
+from promptc.cli.progress import LiveProgress, RunProgress, Spent
+from promptc.cli.signals import Signals
+from promptc.cli.untrusted import excerpt, plain
 from promptc.runners.attachments import AttachmentRefused, content_digest, store_of
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
@@ -38,13 +37,14 @@ from promptc.runners.models.cache import Cache
 from promptc.runners.models.cache_file import cache_path
 from promptc.runners.models.retry import RetryPolicy
 from promptc.runners.models.secrets import Redactor
-from promptc.runners.models.stack import ModelStack, StackSettings, open_models
+from promptc.runners.models.stack import Commons, ModelStack, StackSettings, open_models
 from promptc.runners.program import Program
 from promptc.runners.retrievers.embedding import embedding_names
 from promptc.runners.retrievers.opening import OpenRetrievers, open_retrievers
 from promptc.runners.run_directory import (
     Marker,
     RunDirectory,
+    SessionNote,
     default_path,
     keep_out_of_git,
 )
@@ -95,31 +95,39 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(loaded: Loaded, terminal: Terminal, *, candidate: Path | None = None) -> Prepared:
     """Build the program, read the rows and check both against each other. Raises SpecError, DataError."""
+    prepared, findings = prepared_with(loaded, load_examples, candidate=candidate)
+    show_warnings(terminal, (*loaded.warnings, *findings))
+    return prepared
+
+
+def prepared_with(
+    loaded: Loaded, read: Callable[..., Dataset], *, candidate: Path | None = None
+) -> tuple[Prepared, tuple[Diagnostic, ...]]:
+    """A run that is ready, with warnings about its rows, which `read` brings. Raises SpecError, DataError."""
     spec_problems = spec_findings(loaded.spec)
     if not loaded.spec.metrics:
         said = "nothing judges an answer: the spec needs metrics:"
         spec_problems.append(Diagnostic(message=said, path="metrics", hint="such as metrics: [exact_match]"))
     if spec_problems:
         raise SpecError((*loaded.warnings, *spec_problems))
-    dataset, findings = checked_data(loaded.spec)
+    dataset, findings = checked_data(loaded.spec, read)
     if dataset is None or any(f.severity == "error" for f in findings):
         raise SpecError((*loaded.warnings, *findings))
-    show_warnings(terminal, loaded, findings)
     prepared = prepared_from(loaded, dataset)
-    if candidate is None:
-        return prepared
-    return msgspec.structs.replace(prepared, start=read_candidate(candidate, prepared.program))
+    if candidate is not None:
+        prepared = msgspec.structs.replace(prepared, start=read_candidate(candidate, prepared.program))
+    return prepared, findings
 
 
-def checked_data(spec: Spec) -> tuple[Dataset | None, tuple[Diagnostic, ...]]:
+def checked_data(
+    spec: Spec, read: Callable[..., Dataset] = load_examples
+) -> tuple[Dataset | None, tuple[Diagnostic, ...]]:
     """The rows of a spec, and what is wrong with them; no dataset where a file is missing."""
     findings = check_files(spec, spec.positions)
     if findings:
         return None, tuple(findings)
     judge = build_judge(spec)
-    dataset = load_examples(
-        spec.data, seed=spec.run.seed, gold=judge.gold_columns(), types=column_types(spec)
-    )
+    dataset = read(spec.data, seed=spec.run.seed, gold=judge.gold_columns(), types=column_types(spec))
     return dataset, tuple(check_data(spec, dataset, judge.metrics, spec.positions))
 
 
@@ -148,9 +156,8 @@ def own_candidate(loaded: Loaded, program: Program) -> Candidate:
     return pooled_start(program, build_judge(loaded.spec), dataset.train)
 
 
-def show_warnings(terminal: Terminal, loaded: Loaded, findings: Sequence[Diagnostic]) -> None:
+def show_warnings(terminal: Terminal, warnings: Sequence[Diagnostic]) -> None:
     """Findings that do not stop a run, on stderr."""
-    warnings = (*loaded.warnings, *findings)
     if warnings and terminal.verbosity >= 0:
         from promptc.cli.diagnostics_view import print_diagnostics
 
@@ -203,12 +210,47 @@ def open_directory(prepared: Prepared, command: str, identity: str, choices: Cho
     )
 
 
+class Company(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run shares with those beside it in this process: signals, the cache, and what providers see of them.
+
+    `progress` opens what shows one run, told of calls and dollars so far and of what is waited for.
+    """
+
+    signals: Signals
+    progress: Callable[[Spent, Callable[[], str]], RunProgress]
+    redactor: Redactor
+    cache: Cache
+    commons: Commons
+
+
+@contextlib.contextmanager
+def company(terminal: Terminal, environment: Mapping[str, str]) -> Iterator[Company]:
+    """The company of a run that is alone, or of the cells of a sweep."""
+    redactor = Redactor()
+    cache = Cache(cache_path(environment), redactor=redactor, warn=terminal.warn)
+    try:
+        yield Company(
+            signals=Signals(lambda text: _note(terminal, text)),
+            progress=lambda spent, waiting: LiveProgress(terminal, spent=spent, waiting_for=waiting),
+            redactor=redactor,
+            cache=cache,
+            commons=Commons(),
+        )
+    finally:
+        cache.close()
+
+
+def _note(terminal: Terminal, text: str) -> None:
+    if terminal.verbosity >= 0:
+        terminal.err.print(plain(f"note: {text}", "yellow"), soft_wrap=True)
+
+
 @contextlib.asynccontextmanager
 async def open_session(
     prepared: Prepared,
     directory: RunDirectory,
     choices: Choices,
-    terminal: Terminal,
+    beside: Company,
     *,
     environment: Mapping[str, str],
     version: str,
@@ -227,7 +269,7 @@ async def open_session(
         if choices.retry_failed:
             journal.drop_failures()
         missing, digests = Missing(), hook_digests(prepared)
-        models = open_stack(spec, choices, environment, terminal, stack, missing)
+        models = open_stack(spec, choices, environment, beside, stack, missing)
         retrievers = await _retrievers(spec, choices, environment, models, stack)
         pool = HookPool(spec.base, environment=environment) if digests else None
         effects = Effects(
@@ -246,9 +288,10 @@ async def open_session(
             recall=_recalled(choices, stack),
         )
         effects.on_stop = models.stop
+        stack.callback(_note_session, directory, models)
         stack.push_async_callback(effects.drain)
-        progress = _shown_progress(terminal, effects, models, stack)
-        with _signals(effects, progress):
+        progress = _shown_progress(beside, effects, models, stack)
+        with beside.signals.stopping(effects):
             yield (
                 Session(
                     spec=spec,
@@ -266,13 +309,20 @@ async def open_session(
             )
 
 
+def _note_session(directory: RunDirectory, models: ModelStack) -> None:
+    """Keep what this session paid, however it ended."""
+    figures = models.figures().values()
+    calls = sum(one.calls for one in figures)
+    if calls:
+        usd = sum(one.paid_usd for one in figures)
+        directory.note_session(SessionNote(ended=time.time(), paid_calls=calls, paid_usd=usd))
+
+
 def _shown_progress(
-    terminal: Terminal, effects: Effects, models: ModelStack, stack: contextlib.AsyncExitStack
-) -> LiveProgress:
-    progress = LiveProgress(
-        terminal,
-        spent=lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd),
-        waiting_for=lambda: models.waiting_for,
+    beside: Company, effects: Effects, models: ModelStack, stack: contextlib.AsyncExitStack
+) -> RunProgress:
+    progress = beside.progress(
+        lambda: (int(effects.ledger.spent.calls), effects.ledger.spent.usd), lambda: models.waiting_for
     )
     stack.callback(progress.close)
     return progress
@@ -306,7 +356,8 @@ async def open_effects(
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(None, identity="run", version="")
         stack.callback(journal.close)
-        models = open_stack(spec, choices, environment, terminal, stack, Missing(), rows)
+        beside = stack.enter_context(company(terminal, environment))
+        models = open_stack(spec, choices, environment, beside, stack, Missing(), rows)
         retrievers = await _retrievers(spec, choices, environment, models, stack)
         digests = hook_digests_of(spec, code)
         pool = HookPool(spec.base, environment=environment) if digests else None
@@ -352,7 +403,7 @@ def open_stack(
     spec: Spec,
     choices: Choices,
     environment: Mapping[str, str],
-    terminal: Terminal,
+    beside: Company,
     stack: contextlib.AsyncExitStack,
     missing: Missing,
     rows: Path | None = None,
@@ -363,11 +414,6 @@ def open_stack(
             os.environ.setdefault(
                 name, value
             )  # litellm reads credentials of several parts (AWS, Vertex) only there
-    redactor = Redactor()
-    cache = None
-    if spec.run.cache:
-        cache = Cache(cache_path(environment), redactor=redactor, warn=terminal.warn)
-        stack.callback(cache.close)
     settings = StackSettings(
         concurrency=choices.jobs or spec.run.concurrency,
         timeout=spec.run.timeout,
@@ -383,9 +429,10 @@ def open_stack(
     models = open_models(
         {name: spec.model_named(name) for name in model_names(spec)},
         environment=environment,
-        redactor=redactor,
-        cache=cache,
+        redactor=beside.redactor,
+        cache=beside.cache if spec.run.cache else None,
         settings=settings,
+        commons=beside.commons,
         recorded=missing,
         embedding=embedding_names(spec),
     )
@@ -425,35 +472,3 @@ def model_names(spec: Spec) -> tuple[str, ...]:
         *(metric.model for metric in spec.metrics),
     ]
     return tuple(dict.fromkeys([*spec.models, *roles, *used, *embedding_names(spec)]))
-
-
-@contextlib.contextmanager
-def _signals(effects: Effects, progress: LiveProgress) -> Iterator[None]:
-    """The first SIGINT or SIGTERM lets calls under way finish; the second ends the process at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-
-    def handle(number: int) -> None:
-        if effects.stopping:
-            effects.stop(number)
-            loop.remove_signal_handler(number)
-            if task is not None:
-                task.cancel()
-            return
-        progress.note("stopping: calls under way are finished and recorded; once more to stop at once")
-        effects.stop(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-        for number in numbers:
-            loop.add_signal_handler(number, handle, int(number))
-    try:
-        yield
-    except asyncio.CancelledError:
-        if effects.at_once:
-            raise effects.interruption() from None
-        raise
-    finally:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in numbers:
-                loop.remove_signal_handler(number)

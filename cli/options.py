@@ -41,6 +41,15 @@ spec_options = options(
     ),
 )  # fmt: skip
 
+sweep_options = options(
+    click.option(
+        "--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2|FILE",
+        help="Run once for each value of a key, or for each line of a JSONL file of patches; of several, every "
+        "combination. Repeatable.",
+    ),
+    click.option("--no-sweep", is_flag=True, help="Run the spec alone, without its sweep."),
+)  # fmt: skip
+
 view_options = options(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="No progress; errors only."),
@@ -61,6 +70,9 @@ run_options = options(
     click.option("--max-age", metavar="AGE", help="Use cached replies up to this age, e.g. 12h or 7d."),
     click.option("--offline", is_flag=True, help="Open no socket: only what is recorded; list what is missing."),
     click.option("--retry-failed", is_flag=True, help="Ask recorded provider failures again."),
-    click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Rows under way at once."),
+    click.option(
+        "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+        help="Rows under way at once; of a sweep, cells.",
+    ),
     click.option("--allow-code", is_flag=True, help="Let the spec's own Python run (metric hooks)."),
 )  # fmt: skip

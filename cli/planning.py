@@ -58,15 +58,16 @@ def build_optimizer(spec: Spec) -> Optimizer:
     return optimizer
 
 
-def planned(prepared: Prepared, optimizer: Optimizer) -> Forecast:
-    """The forecast of `optimize`. Raises SpecError where the budget cannot hold one trial."""
+def planned(prepared: Prepared, optimizer: Optimizer, *, tested: bool = True) -> Forecast:
+    """The forecast of `optimize`, with both passes over test. Raises SpecError where no trial fits the budget."""
     data = prepared.dataset
     if not data.dev or not data.train:
         raise UsageError("optimize needs rows to learn from and rows to choose on", "see data.split")
     plan, sizes = _plan(prepared, optimizer)
     runs = dict(plan.runs)
     low, high = runs.get("task", (0, 0))
-    runs["task"] = (low + sizes.test, high + 2 * sizes.test)
+    if tested:
+        runs["task"] = (low + sizes.test, high + 2 * sizes.test)
     forecast = _forecast(prepared, "optimize", runs, plan)
     findings = [
         *_check_budget(prepared, plan, sizes),

@@ -23,6 +23,7 @@ from promptc.cli.progress_counts import (
 )
 from promptc.cli.reports.figures import count, counted, dollars, duration, score
 from promptc.cli.untrusted import one_line, plain
+from promptc.runners.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,13 +63,21 @@ class Display(Protocol):
         ...
 
 
+class RunProgress(Progress, Protocol):
+    """What shows one run, until it is closed."""
+
+    def close(self) -> None:
+        """The run is over. Closing twice is harmless."""
+        ...
+
+
 class LiveProgress:
     """Shows a run's progress on stderr; implements `promptc.runners.progress.Progress`.
 
     Live lines on a terminal; elsewhere, under CI, or with `streaming` (stdout fills the same screen) plain
     lines: at most one every five seconds, and one for each phase and trial that ended. Nothing with `-q`.
     `spent` gives calls and dollars, `waiting_for` says what holds the run up ("rate limit, 12 s"), "" where
-    nothing does.
+    nothing does. `opened` brings another display: several runs share a screen.
     """
 
     def __init__(
@@ -78,11 +87,14 @@ class LiveProgress:
         spent: Spent,
         waiting_for: Callable[[], str] = lambda: "",
         streaming: bool = False,
+        opened: Callable[[Counts], Display] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts(clock)
         self._display: Display
-        if terminal.verbosity < 0:
+        if opened is not None:
+            self._display = opened(self.counts)
+        elif terminal.verbosity < 0:
             self._display = NoDisplay()
         elif terminal.animated and not streaming:
             self._display = LiveLines(terminal, self.counts, spent, waiting_for)
@@ -149,7 +161,10 @@ class NoDisplay:
 
 
 class PlainLines:
-    """Lines for logs. A thread looks twice a second whether one is due: a run that waits says so too."""
+    """Lines for logs. A thread looks twice a second whether one is due: a run that waits says so too.
+
+    `name` stands before each, where several runs write.
+    """
 
     def __init__(
         self,
@@ -158,8 +173,10 @@ class PlainLines:
         spent: Spent,
         waiting_for: Callable[[], str],
         clock: Callable[[], float],
+        name: str = "",
     ) -> None:
         self._terminal = terminal
+        self._name = f"{name}: " if name else ""
         self._counts = counts
         self._spent = spent
         self._waiting_for = waiting_for
@@ -205,7 +222,7 @@ class PlainLines:
             self.tick()
 
     def _print(self, line: str) -> None:
-        self._terminal.err.print(plain(line), soft_wrap=True)
+        self._terminal.err.print(plain(self._name + line), soft_wrap=True)
 
 
 class LiveLines:

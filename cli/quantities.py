@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
 
 import click
@@ -25,6 +26,21 @@ def read_age(ctx: click.Context, param: click.Parameter, value: str | None) -> f
             f"{value!r} is no age: a number with s, m, h, d or w, such as 7d", ctx, param
         )
     return float(found[1]) * _AGES[found[2].lower()]
+
+
+def read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """An option's age (`7d`: so long ago) or date (`2026-01-31`, local time) in seconds since the epoch."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value.strip()).timestamp()
+    except ValueError:
+        if not _QUANTITY.fullmatch(value):
+            raise click.BadParameter(
+                f"{value!r} is no moment: an age such as 7d, or a date such as 2026-01-31", ctx, param
+            ) from None
+    age = read_age(ctx, param, value)
+    return None if age is None else time.time() - age
 
 
 def read_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:

@@ -15,7 +15,7 @@ from promptc.cli.opening import RUNS
 from promptc.cli.page.drawing import HINT, drawing
 from promptc.cli.reports.stored import StoredRun, newest_run, stored_run
 from promptc.cli.untrusted import path_line
-from promptc.runners.run_directory import write_file
+from promptc.runners.disk import write_file
 from promptc.spec.errors import UsageError
 
 PAGE = "report.html"

@@ -11,7 +11,7 @@ import msgspec
 
 from promptc.cli.console import Terminal
 from promptc.cli.loading import Loaded, load
-from promptc.cli.opening import Choices, Missing, hook_digests_of, not_recorded, open_stack
+from promptc.cli.opening import Choices, Missing, company, hook_digests_of, not_recorded, open_stack
 from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.effects import Effects
@@ -94,7 +94,8 @@ async def past_effects(
         journal = Journal(None, identity="", version="")
         stack.callback(journal.close)
         choices = Choices(offline=True)
-        models = open_stack(spec, choices, environment, terminal, stack, Missing())
+        beside = stack.enter_context(company(terminal, environment))
+        models = open_stack(spec, choices, environment, beside, stack, Missing())
         counts = Ledger(spec.budget).counts_tokens
         effects = Effects(
             journal,

@@ -21,6 +21,7 @@ from promptc.optimizers.outcome import (
     carried_out,
     front_of,
     held_out,
+    on_dev,
     start_and_winner,
     summary_of,
     two_passes,
@@ -28,10 +29,10 @@ from promptc.optimizers.outcome import (
 from promptc.optimizers.protocol import Optimizer
 from promptc.optimizers.search import Search
 from promptc.runners.dataset import Fold
+from promptc.runners.disk import LineLog
 from promptc.runners.evaluate import RowRecord
 from promptc.runners.ledger import UNLIMITED, Amount, Ledger
 from promptc.runners.rows import Example
-from promptc.runners.run_directory import LineLog
 from promptc.runners.session import Session, row_line
 from promptc.runners.summary import FoldLine
 
@@ -48,7 +49,7 @@ class _Scored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def cross_validated(
-    session: Session, optimizer: Optimizer, log: TrialLog, notes: list[str]
+    session: Session, optimizer: Optimizer, log: TrialLog, notes: list[str], *, score_test: bool = True
 ) -> Optimized:
     """The winner of a search on all rows, with figures from one search per fold.
 
@@ -62,6 +63,9 @@ async def cross_validated(
     search = log.search(data.train, data.dev)
     with _share(ledger, 1 / (waiting + 1)):
         await carried_out(optimizer, search)
+    if not score_test:
+        log.close()
+        return on_dev(session, search, (*notes, *search.notes))
     scored = []
     for number, fold in enumerate(data.folds, 1):
         scored.append(await _fold(session, optimizer, log, number, fold))

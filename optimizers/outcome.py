@@ -13,11 +13,11 @@ from promptc.optimizers.structure import choose_structure
 from promptc.runners.candidate import Candidate
 from promptc.runners.comparison import fallen_notes, gap
 from promptc.runners.evaluate import Arm, RowRecord
+from promptc.runners.finished_run import ROWS
 from promptc.runners.grouping import clusters_of
 from promptc.runners.ledger import Amount, scaled
 from promptc.runners.objectives import objectives
 from promptc.runners.rows import Example
-from promptc.runners.run_directory import LineLog
 from promptc.runners.session import Session, row_line
 from promptc.runners.summary import (
     Figure,
@@ -130,23 +130,33 @@ def two_passes(session: Session, examples: Sequence[Example]) -> dict[str, Amoun
     return scaled(session.evaluator.nominal_estimate(arm, examples), math.ceil((1 + wider) * len(examples)))
 
 
-def log_rows(
+def write_rows(
     session: Session,
-    log: LineLog,
+    file: str,
     split: str,
     examples: Sequence[Example],
     before: Sequence[RowRecord],
     after: Sequence[RowRecord],
 ) -> None:
-    """The lines of the start, then those of the winner; once where they are the same."""
+    """A file with the lines of the start, then those of the winner; once where they are the same."""
+    log = session.directory.appending(file)
     arms = [("start", before)] if before is after else [("start", before), ("winner", after)]
-    lines = (
-        (record, example, name)
-        for name, records in arms
-        for record, example in zip(records, examples, strict=True)
+    for name, records in arms:
+        for record, example in zip(records, examples, strict=True):
+            log.append(log.count, row_line(record, example, session, split, name))
+    log.put_in_order()
+
+
+def on_dev(session: Session, search: Search, notes: Sequence[str]) -> Optimized:
+    """What a search found where nothing is held out, or is not to be looked at: start and winner on dev."""
+    start, winner = start_and_winner(search)
+    write_rows(session, ROWS, "dev", search.dev if winner.records else (), start.records, winner.records)
+    return Optimized(
+        winner=winner,
+        summary=summary_of(session, search, None, notes),
+        front=tuple(trial.candidate for trial in front_of(search)),
+        shown=tuple(zip(winner.records, search.dev, strict=True)) if winner.records else (),
     )
-    for place, (record, example, name) in enumerate(lines):
-        log.append(place, row_line(record, example, session, split, name))
 
 
 def summary_of(

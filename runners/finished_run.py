@@ -5,13 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from promptc.runners.journal import EffectKind
 from promptc.runners.run_directory import JOURNAL, MANIFEST, Marker, is_finished, read_marker
 from promptc.spec.errors import DataError, UsageError
+
+Row = TypeVar("Row")
+
+ROWS = "rows.jsonl"
+DEV_ROWS = "dev_rows.jsonl"
+"""The rows that a search chose by, where rows.jsonl holds those of test."""
 
 
 class ScoredRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +29,8 @@ class ScoredRow(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str = ""
     score: float | None = None
     metrics: dict[str, float | None] = {}
+    slices: dict[str, str] = {}
+    cluster: str | None = None
     passed: bool | None = None
     failure: dict[str, Any] | None = None
 
@@ -41,11 +49,15 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
     marker: Marker
     digests: dict[str, str]
 
-    def rows(self) -> Iterator[ScoredRow]:
-        """The rows of an `eval`; of an `optimize` those of its winner, which is the start where that has won."""
-        found = list(scored_rows(self.path))
-        won = "winner" if any(row.candidate == "winner" for row in found) else "start"
-        return (row for row in found if row.candidate == won or self.marker.command == "eval")
+    def rows(self, split: str | None = None) -> Iterator[ScoredRow]:
+        """The rows of an `eval`; of an `optimize` those of its winner, which is the start where that has won.
+
+        Without a `split`, all that rows.jsonl holds: of an `optimize` test, and dev where test was not scored.
+        """
+        found = list(row_lines(self.path / rows_file(self.path, split), ScoredRow))
+        kept = [row for row in found if split is None or row.split == split]
+        won = "winner" if any(row.candidate == "winner" for row in kept) else "start"
+        return (row for row in kept if row.candidate == won or self.marker.command == "eval")
 
     def recorded(self) -> Recorded:
         """The effects in its journal. Raises UsageError where it kept none."""
@@ -57,14 +69,24 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
         return Recorded(path)
 
 
+def rows_file(folder: Path, split: str | None) -> str:
+    """The file of a run that holds the rows of a split."""
+    return DEV_ROWS if split == "dev" and (folder / DEV_ROWS).exists() else ROWS
+
+
 def scored_rows(folder: Path) -> Iterator[ScoredRow]:
-    """The rows in a run's directory, whoever's they are. Raises DataError, UsageError."""
-    path = folder / "rows.jsonl"
+    """The rows in a run's rows.jsonl, whoever's they are. Raises DataError, UsageError."""
+    return row_lines(folder / ROWS, ScoredRow)
+
+
+def row_lines(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """The lines of a file of rows, as far as `kind` looks at them. Raises DataError, UsageError."""
+    decoder = msgspec.json.Decoder(kind)
     try:
         with open(path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield msgspec.json.decode(line, type=ScoredRow)
+                    yield decoder.decode(line)
                 except msgspec.DecodeError as error:
                     raise DataError(path, f"not a row of a run: {error}", line=number) from error
     except OSError as error:

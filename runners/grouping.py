@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from promptc.runners.rows import Example
 
 Row = TypeVar("Row")
 
 
+def slice_of(row: Mapping[str, Any], column: str) -> str:
+    """The slice that a row belongs to: its column's value as text, `(none)` where there is none."""
+    value = row.get(column)
+    return "(none)" if value is None else str(value)
+
+
 def by_value(rows: Sequence[tuple[Row, Example]], column: str) -> dict[str, list[tuple[Row, Example]]]:
     """The rows parted by a column's values, in the order of the values; `(none)` where there is none."""
     groups: dict[str, list[tuple[Row, Example]]] = {}
     for record, example in rows:
-        value = example.row.get(column)
-        groups.setdefault("(none)" if value is None else str(value), []).append((record, example))
+        groups.setdefault(slice_of(example.row, column), []).append((record, example))
     return dict(sorted(groups.items()))
 
 

@@ -9,25 +9,26 @@ unfinished other run is refused without `force`; a folder that promptc did not m
 from __future__ import annotations
 
 import contextlib
-import errno
-import filecmp
 import os
 import shutil
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
+from promptc.runners.disk import LineLog, disk_errors, write_file
 from promptc.spec.errors import RunError
 
 MARKER = ".promptc.json"
 MANIFEST = "manifest.json"
 JOURNAL = "calls.sqlite"
 LOCK = ".lock"
-FLUSH_SECONDS = 0.5
-"""How long a line may stay in this process."""
+SESSIONS = "sessions.jsonl"
+
+
+SWEEP_SUFFIX = "-sweep"
+"""What the command of a sweep ends with: `eval-sweep`."""
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,14 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     fresh: bool = False
     format: int = 1
+
+
+class SessionNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session of a run really paid: replies, and US dollars. `ended` is in seconds since the epoch."""
+
+    ended: float
+    paid_calls: int
+    paid_usd: float
 
 
 class RunDirectory:
@@ -99,7 +108,7 @@ class RunDirectory:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: under a temporary name, then renamed. Equal bytes keep their time."""
         target = self.work / name
-        with _disk_errors(target):
+        with disk_errors(target):
             if target.is_file() and target.read_bytes() == content:
                 return
         write_file(target, (content,))
@@ -111,7 +120,7 @@ class RunDirectory:
     def clear(self, folder: str, keep: Collection[str]) -> None:
         """Remove what an earlier session left below a folder, but for these paths."""
         place = self.work / folder
-        with _disk_errors(place):
+        with disk_errors(place):
             for entry in sorted(place.iterdir()) if place.is_dir() else []:
                 if f"{folder}/{entry.name}" not in keep:
                     shutil.rmtree(entry)
@@ -122,9 +131,14 @@ class RunDirectory:
         self._logs.append(log)
         return log
 
+    def note_session(self, note: SessionNote) -> None:
+        """Keep what a session paid. Whatever becomes of the run, the note stays: the money is spent."""
+        with disk_errors(self.work), open(self.work / SESSIONS, "ab") as file:
+            file.write(msgspec.json.encode(note) + b"\n")
+
     def reopen(self) -> None:
         """Let a finished run go on: until it is complete again, it is unfinished."""
-        with _disk_errors(self.work):
+        with disk_errors(self.work):
             (self.work / MANIFEST).unlink(missing_ok=True)
 
     def complete(self, manifest: bytes) -> None:
@@ -132,7 +146,8 @@ class RunDirectory:
         self.write(MANIFEST, manifest)
         if self.work != self.path:
             old = self.path.with_name(f".{self.path.name}.old")
-            with _disk_errors(self.path):
+            with disk_errors(self.path):
+                _join_sessions(self.path, self.work)
                 shutil.rmtree(old, ignore_errors=True)
                 os.replace(self.path, old)
                 os.replace(self.work, self.path)
@@ -150,7 +165,7 @@ class RunDirectory:
     def _finish_replacing(self) -> None:
         """Where a kill fell between the two renames of `complete`, do the second one."""
         if self.work != self.path and is_finished(self.work) and not self.path.exists():
-            with _disk_errors(self.path):
+            with disk_errors(self.path):
                 os.replace(self.work, self.path)
             self.work = self.path
 
@@ -165,14 +180,14 @@ class RunDirectory:
         self.write(MARKER, msgspec.json.format(msgspec.json.encode(self.marker)) + b"\n")
 
     def _create(self) -> None:
-        with _disk_errors(self.work):
+        with disk_errors(self.work):
             self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _clear(self) -> None:
         """Remove an earlier run: first what makes it finished, its marker never, so that a kill loses no claim."""
-        with _disk_errors(self.work):
+        with disk_errors(self.work):
             for entry in sorted(self.work.iterdir(), key=lambda entry: (entry.name != MANIFEST, entry.name)):
-                if entry.name in (LOCK, MARKER):
+                if entry.name in (LOCK, MARKER, SESSIONS):
                     continue
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
@@ -180,7 +195,7 @@ class RunDirectory:
                     entry.unlink()
 
     def _take_lock(self) -> None:
-        with _disk_errors(self.work):
+        with disk_errors(self.work):
             self._lock = open(self.work / LOCK, "w", encoding="utf-8")  # noqa: SIM115  held while the run works
         try:
             import fcntl
@@ -194,66 +209,6 @@ class RunDirectory:
                 f"{self.work} is being written by another promptc process",
                 "wait for it, or choose another -o",
             ) from error
-
-
-class LineLog:
-    """Lines appended as they come, each with a place; put in the order of the places at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._places: list[tuple[int, int, int]] = []
-        self._size = 0
-        self._flushed = time.monotonic()
-        with _disk_errors(path):
-            self._file = open(path, "wb")  # noqa: SIM115  closed by `put_in_order`
-
-    def append(self, place: int, value: Any) -> None:
-        """Add one line; others may read it a second later."""
-        line = msgspec.json.encode(value) + b"\n"
-        with _disk_errors(self._path):
-            self._file.write(line)
-            if time.monotonic() - self._flushed > FLUSH_SECONDS:
-                self._file.flush()
-                self._flushed = time.monotonic()
-        self._places.append((place, self._size, len(line)))
-        self._size += len(line)
-
-    def flush(self) -> None:
-        """Hand what was appended to the system."""
-        with _disk_errors(self._path):
-            self._file.flush()
-
-    def put_in_order(self) -> None:
-        """Rewrite the file in the order of the places, whole and atomically."""
-        with _disk_errors(self._path):
-            self._file.close()
-            temporary = self._path.with_name(f".{self._path.name}.tmp")
-            with open(self._path, "rb") as source, open(temporary, "wb") as target:
-                for _, offset, length in sorted(self._places):
-                    source.seek(offset)
-                    target.write(source.read(length))
-                target.flush()
-                os.fsync(target.fileno())
-            os.replace(temporary, self._path)
-
-    def close(self) -> None:
-        """Close the file as it is."""
-        with _disk_errors(self._path):
-            self._file.close()
-
-
-def write_file(target: Path, parts: Iterable[bytes]) -> None:
-    """Write a file under a temporary name, then rename it. Equal bytes keep their time. Raises RunError."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    with _disk_errors(target), contextlib.ExitStack() as unfinished:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.callback(temporary.unlink, missing_ok=True)
-        with open(temporary, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        if not (target.is_file() and filecmp.cmp(temporary, target, shallow=False)):
-            os.replace(temporary, target)
 
 
 def default_path(folder: Path, name: str, command: str, identity: str) -> Path:
@@ -280,9 +235,31 @@ def keep_out_of_git(folder: Path) -> None:
     """Put a .gitignore into the folder of runs: they hold data."""
     ignore = folder / ".gitignore"
     if not ignore.exists():
-        with _disk_errors(ignore):
+        with disk_errors(ignore):
             folder.mkdir(parents=True, exist_ok=True)
             ignore.write_text("*\n", encoding="utf-8")
+
+
+def is_locked(path: Path) -> bool:
+    """True while a process writes here."""
+    try:
+        import fcntl
+
+        with open(path / LOCK, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
+
+
+def _join_sessions(old: Path, new: Path) -> None:
+    """Keep what the run that is replaced has paid."""
+    if not (old / SESSIONS).exists():
+        return
+    own = (new / SESSIONS).read_bytes() if (new / SESSIONS).exists() else b""
+    (new / SESSIONS).write_bytes((old / SESSIONS).read_bytes() + own)
 
 
 def read_marker(path: Path) -> Marker | None:
@@ -293,6 +270,11 @@ def read_marker(path: Path) -> Marker | None:
         return None
 
 
+def is_sweep(marker: Marker) -> bool:
+    """True for the directory of a sweep, which holds runs and is none."""
+    return marker.command.endswith(SWEEP_SUFFIX)
+
+
 def is_finished(path: Path) -> bool:
     """True when the run that stands here was completed."""
     return (path / MANIFEST).exists()
@@ -300,7 +282,7 @@ def is_finished(path: Path) -> bool:
 
 def _occupied(path: Path) -> bool:
     """True where something stands that promptc did not make; a kill may have left the lock and no marker yet."""
-    with _disk_errors(path):
+    with disk_errors(path):
         if not path.exists():
             return False
         return not path.is_dir() or any(
@@ -310,17 +292,3 @@ def _occupied(path: Path) -> bool:
 
 def _slug(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".-") or "run"
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        hint = (
-            "free space and run the same command again: it resumes"
-            if full
-            else "mend the permissions, or use -o"
-        )
-        raise RunError(f"{path}: {error.strerror or error}", hint) from error

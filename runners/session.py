@@ -12,7 +12,7 @@ from promptc.runners.comparison import Settings, compared
 from promptc.runners.dataset import Dataset
 from promptc.runners.effects import Effects
 from promptc.runners.evaluate import Evaluator, RowRecord
-from promptc.runners.grouping import clusters_of
+from promptc.runners.grouping import clusters_of, slice_of
 from promptc.runners.judging import Judge
 from promptc.runners.program import Program
 from promptc.runners.progress import Progress
@@ -110,6 +110,12 @@ def row_line(
         "outputs": record.outputs,
         "expected": {column: example.row[column] for column in golds if column in example.row},
     }
+    spec = session.spec
+    if spec.slices:
+        line["slices"] = {column: slice_of(example.row, column) for column in spec.slices}
+    if spec.data.cluster is not None:
+        cluster = example.row.get(spec.data.cluster)
+        line["cluster"] = None if cluster is None else str(cluster)
     if record.feedback:
         line["feedback"] = record.feedback
     if record.details:

@@ -11,8 +11,8 @@ import msgspec
 
 from promptc.spec.suggest import closest
 
-OVERRIDE = "--set "
-"""How messages call what stands in no file: an override on the command line."""
+OVERRIDE, SWEEP = FLAGS = ("--set ", "--sweep ")
+"""How messages call what stands in no file: an override, or a sweep, on the command line."""
 MAX_BYTES = 16 * 1024 * 1024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")
 
@@ -43,10 +43,10 @@ class Folder(msgspec.Struct, frozen=True):
     def origin(self, file: str) -> Path:
         """The folder of a file that messages call so: what is written in it is relative to this.
 
-        What an override says is relative to the spec's folder, like the rest of the spec.
+        What a flag says (`--set …`) is relative to the spec's folder, like the rest of the spec.
         """
         root = self.base.resolve()
-        if file.startswith(OVERRIDE):
+        if file.startswith(FLAGS):
             return root
         folder = root.joinpath(os.path.relpath(os.path.dirname(file) or ".", self.shown or ".")).resolve()
         return folder if folder.is_relative_to(root) else root

@@ -47,7 +47,6 @@ class Later(msgspec.Struct, frozen=True):
 
 LATER: tuple[Later, ...] = (
     Later(("tools",)),
-    Later(("sweep",)),
     Later(("promote",)),
     Later(("run", "record")),
     Later(("run", "runner"), "local"),
@@ -285,9 +284,10 @@ def _judging() -> dict[str, Schema]:
             uniqueItems=True,
         ),
         "sweep": named(
-            "Values whose every combination is a run." + NOT_YET,
+            "Keys with lists of values: eval and optimize run every combination, each in a directory of its own, "
+            "on an equal share of the budget. --no-sweep runs the spec alone.",
             {"type": "array", "minItems": 1},
-            {"models.task": ["openai/gpt-4.1-mini"]},
+            {"models.task": ["openai/gpt-4.1-mini", "anthropic/claude-haiku-4-5"], "run.seed": [0, 1]},
         ),
         "run": sections.run(),
         "promote": {

@@ -22,12 +22,13 @@ from promptc.spec.includes import Includer
 from promptc.spec.later import refuse_later
 from promptc.spec.model import Spec, Step
 from promptc.spec.nodes import Node, dotted, walk
-from promptc.spec.overrides import named, override_all
+from promptc.spec.overrides import changed, named, override_all
 from promptc.spec.program import metric_scope, read_signature, read_step
 from promptc.spec.programs import Pipeline, ProgramFiles, read_pipeline
 from promptc.spec.references import References
 from promptc.spec.resolved import resolved_tree
 from promptc.spec.structure import Schema, check_structure, describe
+from promptc.spec.sweep import Axis, Patch, joined, option_axis, spec_axes
 from promptc.spec.tree import parse
 from promptc.spec.tuning import read_tune
 from promptc.spec.types import TypeBuilder
@@ -49,12 +50,14 @@ def load(
     base: FilePath,
     schema: Schema | None = None,
     overrides: Sequence[str] = (),
+    patch: Patch = (),
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
     """The spec, and all findings; None instead of the spec when one of them is an error.
 
     `file` is how messages call the text, `base` the folder against which its paths are resolved, `overrides`
-    what `--set` says, `environment` what `${env:NAME}` refers to. The default schema is the committed one.
+    what `--set` says, `patch` what a cell of a sweep changes beneath that, `environment` what `${env:NAME}`
+    refers to. The default schema is the committed one.
     """
     return _load(
         text,
@@ -62,6 +65,7 @@ def load(
         base,
         schema or committed_schema(),
         overrides=overrides,
+        patch=patch,
         environment=environment or {},
         depth=0,
     )
@@ -74,26 +78,51 @@ def _load(
     schema: Schema,
     *,
     overrides: Sequence[str],
+    patch: Patch,
     environment: Mapping[str, str],
     depth: int,
 ) -> Loaded:
     """`depth` counts the programs that this one is a step of."""
     findings = Findings()
-    document, found = parse(text, file, hint_when_empty="`promptc init` writes a first spec")
-    findings.extend(found)
+    root = _parsed(text, file, findings)
     spec = None
-    if document is not None and _is_mapping(document.root, findings):
-        folder = Folder(base, os.path.dirname(file) if not file.startswith("<") else "")
+    if root is not None:
 
         def load_program(text: bytes, file: str, base: FilePath, depth: int) -> Loaded:
-            return _load(text, file, base, schema, overrides=(), environment=environment, depth=depth)
+            return _load(
+                text, file, base, schema, overrides=(), patch=(), environment=environment, depth=depth
+            )
 
-        reading = _Reading(folder, file, schema, findings, ProgramFiles(load_program, depth))
-        spec = reading.spec(document.root, overrides, environment)
+        reading = _Reading(_folder(base, file), file, schema, findings, ProgramFiles(load_program, depth))
+        spec = reading.spec(root, overrides, patch, environment)
     diagnostics = arrange(named(item) for item in findings.arranged())
     if spec is None or findings.failed:
         return None, diagnostics
     return spec, diagnostics
+
+
+def read_axes(
+    text: str | bytes,
+    *,
+    file: str,
+    base: FilePath,
+    overrides: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+) -> tuple[tuple[Axis, ...], tuple[Diagnostic, ...]]:
+    """What a spec's `sweep:` and the `--sweep` options let vary, and what is wrong with that.
+
+    There are no axes where something is wrong. The rest of the spec is not looked at: it may be right in the cells
+    alone.
+    """
+    findings = Findings()
+    root = _parsed(text, file, findings)
+    axes: tuple[Axis, ...] = ()
+    if root is not None:
+        extender = Extender(_folder(base, file), findings)
+        extended = _extended(root, _own(base, file), extender, overrides, (), findings)
+        given = [axis for option in sweeps if (axis := option_axis(option, findings)) is not None]
+        axes = joined(spec_axes(extended, findings), given, findings)
+    return (() if findings.failed else axes), arrange(named(item) for item in findings.arranged())
 
 
 def load_file(
@@ -139,16 +168,16 @@ class _Reading:
         self._findings = findings
         self._programs = programs
 
-    def spec(self, root: Node, overrides: Sequence[str], environment: Mapping[str, str]) -> Spec | None:
-        """Extend, override, check the structure, resolve what stands elsewhere, and build."""
+    def spec(
+        self, root: Node, overrides: Sequence[str], patch: Patch, environment: Mapping[str, str]
+    ) -> Spec | None:
+        """Extend, patch, override, check the structure, resolve what stands elsewhere, and build."""
         extender = Extender(self._folder, self._findings)
-        own = self._folder.base.resolve() / os.path.basename(self._file)
-        first = [text for text in overrides if text.partition("=")[0].strip() == "extends"]
-        rest = [text for text in overrides if text not in first]
-        extended = extender.extend(override_all(root, first, self._findings), own)
-        root = override_all(extended, rest, self._findings)
+        own = _own(self._folder.base, self._file)
+        root = _extended(root, own, extender, overrides, patch, self._findings)
         # A key that the whole spec lacks makes nothing else in it wrong.
         broken = frozenset(check_structure(root, self._schema, self._findings)) - {()}
+        root = _without_sweep(root)
         includer = Includer(self._folder, self._findings)
         resolved = resolve_environment(includer.include(root, broken), environment, self._findings)
         broken |= includer.failed
@@ -230,6 +259,47 @@ class _OneStep(msgspec.Struct, frozen=True):
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
     steps: tuple[Step, ...]
+
+
+def _parsed(text: str | bytes, file: str, findings: Findings) -> Node | None:
+    """The mapping that a text holds; None where it holds none, which is noted."""
+    document, found = parse(text, file, hint_when_empty="`promptc init` writes a first spec")
+    findings.extend(found)
+    if document is None or not _is_mapping(document.root, findings):
+        return None
+    return document.root
+
+
+def _folder(base: FilePath, file: str) -> Folder:
+    return Folder(base, os.path.dirname(file) if not file.startswith("<") else "")
+
+
+def _own(base: FilePath, file: str) -> FilePath:
+    """The file that a text stands in."""
+    return base.resolve() / os.path.basename(file)
+
+
+def _extended(
+    root: Node,
+    own: FilePath,
+    extender: Extender,
+    overrides: Sequence[str],
+    patch: Patch,
+    findings: Findings,
+) -> Node:
+    """The tree with what it extends beneath it, what a cell changes in it, and overrides on top."""
+    first = [text for text in overrides if text.partition("=")[0].strip() == "extends"]
+    rest = [text for text in overrides if text not in first]
+    tree = extender.extend(override_all(root, first, findings), own)
+    # A key goes before those within it, which it would replace.
+    for change in sorted(patch, key=lambda change: len(change.path)):
+        tree = changed(tree, change.path, change.value, change.position, findings)
+    return override_all(tree, rest, findings)
+
+
+def _without_sweep(root: Node) -> Node:
+    """The tree of a single run: what a sweep lets vary stands in its cells."""
+    return msgspec.structs.replace(root, value={k: v for k, v in root.value.items() if k != "sweep"})
 
 
 def _is_mapping(root: Node, findings: Findings) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from promptc.spec.diagnostics import Diagnostic, Findings, Position
-from promptc.spec.files import OVERRIDE
-from promptc.spec.nodes import Node, Path, split_dotted
+from promptc.spec.files import FLAGS, OVERRIDE
+from promptc.spec.nodes import Node, Path, dotted, split_dotted
 from promptc.spec.tree import parse
 
 
@@ -20,12 +20,21 @@ def override_all(root: Node, overrides: Sequence[str], findings: Findings) -> No
 
 
 def named(diagnostic: Diagnostic) -> Diagnostic:
-    """A finding about what an override says names the flag instead of a place in a file."""
+    """A finding about what a flag says names the flag instead of a place in a file."""
     position = diagnostic.position
-    if position is None or not position.file.startswith(OVERRIDE):
+    if position is None or not position.file.startswith(FLAGS):
         return diagnostic
     message = f"{position.file}: {diagnostic.message}"
     return msgspec.structs.replace(diagnostic, message=message, position=None)
+
+
+def changed(root: Node, path: Path, value: Node, position: Position, findings: Findings) -> Node:
+    """The tree with a value at a path. What stands in its way is noted at `position`, and leaves the tree as it is."""
+    try:
+        return _put(root, path, value, position)
+    except LookupError as error:
+        findings.error(str(error.args[0]), position, path=dotted(path))
+        return root
 
 
 def _override(root: Node, text: str, findings: Findings) -> Node:
@@ -42,11 +51,7 @@ def _override(root: Node, text: str, findings: Findings) -> Node:
     value = _value(right, position, findings)
     if value is None:
         return root
-    try:
-        return _put(root, path, value, position)
-    except LookupError as error:
-        findings.error(str(error.args[0]), position, path=left)
-        return root
+    return changed(root, path, value, position, findings)
 
 
 def _value(text: str, position: Position, findings: Findings) -> Node | None:
@@ -57,16 +62,16 @@ def _value(text: str, position: Position, findings: Findings) -> Node | None:
     findings.extend(found)
     if document is None:
         return None
-    return _moved(document.root, position)
+    return moved(document.root, position)
 
 
-def _moved(node: Node, position: Position) -> Node:
+def moved(node: Node, position: Position) -> Node:
     """The same tree, all of it standing at the flag."""
     value = node.value
     if isinstance(value, dict):
-        value = {key: _moved(child, position) for key, child in value.items()}
+        value = {key: moved(child, position) for key, child in value.items()}
     elif isinstance(value, list):
-        value = [_moved(child, position) for child in value]
+        value = [moved(child, position) for child in value]
     return Node(value=value, position=position, key=position)
 
 

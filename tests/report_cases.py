@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from rich.console import RenderableType
 
 from promptc.cli.reports.details import ReportDetails, WorstRow
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
@@ -642,14 +643,27 @@ def on_screen(
     terminal: bool = True,
 ) -> str:
     """What the report writes to a terminal, or to a pipe."""
-    from promptc.cli.console import open_terminal
     from promptc.cli.reports.terminal import report
+
+    return put_on_screen(report(details), width, environment, encoding=encoding, terminal=terminal)
+
+
+def put_on_screen(
+    content: RenderableType,
+    width: int,
+    environment: dict[str, str],
+    *,
+    encoding: str = "utf-8",
+    terminal: bool = True,
+) -> str:
+    """What a terminal, or a pipe, gets of it."""
+    from promptc.cli.console import open_terminal
 
     stdout = Screen(encoding, terminal=terminal)
     opened = open_terminal(
         stdout, Screen(terminal=terminal), {"TERM": "xterm", "COLUMNS": str(width), **environment}
     )
-    opened.answer(report(details))
+    opened.answer(content)
     return stdout.text()
 
 

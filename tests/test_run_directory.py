@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from workplace import Sentiment, Workplace, open_workplace
 
+from promptc.runners.disk import LineLog
 from promptc.runners.run_directory import (
     LOCK,
     MANIFEST,
     MARKER,
-    LineLog,
     Marker,
     RunDirectory,
     default_path,

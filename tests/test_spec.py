@@ -163,20 +163,17 @@ def test_the_first_spec_of_the_design_says_what_it_says():
     ]
 
 
-def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path):
+def test_the_second_spec_of_the_design_says_what_it_says(tmp_path):
     write(tmp_path, "prompts/answer.md", "Answer in the language of the question.")
-    findings = findings_of(HANDBOOK, tmp_path)
-    assert [(finding.path, finding.position.line) for finding in findings] == [
-        ("sweep", 35),
-    ]
-    assert all(finding.message.endswith("is not available yet in this version") for finding in findings)
+    spec = read(HANDBOOK, tmp_path)
+    assert [step.name for step in spec.steps] == ["search", "answer", "shorten"]
+    assert [choice for choice in spec.resolved if choice == "sweep"] == []
 
 
 @pytest.mark.parametrize(
     ("lines", "path"),
     [
         ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
-        ("sweep: {models.task: [a/b]}", "sweep"),
         ("promote: prompts/x.json", "promote"),
         ("promote: {path: prompts/x.json, when: improved}", "promote"),
         ("run: {runner: ray}", "run.runner"),
@@ -595,7 +592,7 @@ def test_the_command_line_overrides_any_key(override, look):
         ("metrics.5=f1", "--set metrics.5=f1: there is no entry 5 in a list of 1"),
         ("metrics.x=f1", "--set metrics.x=f1: there is no entry x in a list of 1"),
         ("gates=[test.score]", "--set gates=[test.score]: a gate compares a figure with a number"),
-        ('sweep."run.seed"=[1]', '--set sweep."run.seed"=[1]: sweep: is not available yet in this version'),
+        ('sweep."run.seed"=1', '--set sweep."run.seed"=1: expected a list, found the number 1'),
     ],
 )
 def test_a_wrong_override_names_the_flag(override, message):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptc.cli.options import run_options, spec_options, target, view_options
+from promptc.cli.options import run_options, spec_options, sweep_options, target, view_options
+
+if TYPE_CHECKING:
+    from promptc.cli.conduct import Run
+    from promptc.cli.console import Terminal
+    from promptc.cli.opening import Prepared
 
 SPLITS = ("dev", "train", "test", "all")
+ONE_RUN = {
+    "--last-failed": "last_failed",
+    "--from": "source",
+    "--save-baseline": "save_baseline",
+}
+"""Options that mean one run, and the names of their values."""
 
 
 @click.command(name="eval")
@@ -67,6 +78,7 @@ SPLITS = ("dev", "train", "test", "all")
     metavar="FILE",
     help="Write the scores of the rows as a baseline, to be kept in the repository.",
 )
+@sweep_options
 @run_options
 @spec_options
 @view_options
@@ -83,26 +95,65 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
       promptc eval --baseline baseline.json --max-drop 0.02
       promptc eval --last-failed                     # after a change: only what went wrong
       promptc eval --from runs/triage-eval-latest    # after a change of a metric: no call
+      promptc eval --sweep models.task=openai/gpt-4.1-mini,openai/gpt-4.1
     """
-    from promptc.cli.baselines import held_against
-    from promptc.cli.conduct import Outcome, Wishes, conduct
-    from promptc.cli.entry import choices_of, open_view
+    from promptc.cli.conduct import conduct
+    from promptc.cli.entry import open_view
     from promptc.cli.loading import load, read_environment
-    from promptc.cli.main import version
     from promptc.cli.opening import prepare
+    from promptc.cli.sweep_cells import read_cells
+
+    terminal = open_view(typed)
+    environment = read_environment(typed["env_files"])
+    cells = read_cells(spec, typed, environment)
+    if cells:
+        from promptc.cli.sweep_tasks import Sweep
+        from promptc.cli.sweeping import conduct_sweep
+
+        check_of_one_run(typed)
+        sweep = Sweep.of(
+            "eval",
+            cells,
+            typed,
+            environment,
+            make=lambda prepared, _: evaluation(prepared, typed, environment, terminal),
+            split=typed["split"],
+        )
+        return conduct_sweep(sweep, terminal)
+    loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
+    prepared = prepare(loaded, terminal, candidate=typed["candidate"])
+    return conduct(evaluation(prepared, typed, environment, terminal), terminal)
+
+
+def check_of_one_run(typed: Mapping[str, Any]) -> None:
+    """Raise UsageError for options of a sweep that can be meant for one run alone."""
+    from promptc.spec.errors import UsageError
+
+    given = [option for option, name in ONE_RUN.items() if typed[name]]
+    if given:
+        raise UsageError(
+            f"{given[0]} is for a single run, and this is a sweep",
+            "--no-sweep runs the spec alone; `promptc compare` holds runs against each other",
+        )
+
+
+def evaluation(
+    prepared: Prepared, typed: Mapping[str, Any], environment: Mapping[str, str], terminal: Terminal
+) -> Run:
+    """The run that the options ask for. Raises SpecError, UsageError, NothingSelected."""
+    from promptc.cli.baselines import held_against
+    from promptc.cli.conduct import Outcome, Run, Wishes
+    from promptc.cli.entry import choices_of
+    from promptc.cli.main import version
     from promptc.cli.planning import planned_eval
     from promptc.cli.selection import select, wanted_rows
     from promptc.runners.evaluation import evaluate_split
     from promptc.runners.session import Session
 
-    terminal = open_view(typed)
-    environment = read_environment(typed["env_files"])
-    loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
-    prepared = prepare(loaded, terminal, candidate=typed["candidate"])
-    wanted = wanted_rows(typed)
-    chosen = select(prepared.dataset, loaded.spec, wanted, terminal, typed["output"])
+    loaded = prepared.loaded
+    chosen = select(prepared.dataset, loaded.spec, wanted_rows(typed), terminal, typed["output"])
     split, examples = chosen.split, chosen.examples
-    planned_eval(prepared, split, len(examples))
+    forecast = planned_eval(prepared, split, len(examples))
     overlap = sum(1 for e in examples if e.digest in loaded.seen_rows)
 
     async def work(session: Session) -> Outcome:
@@ -114,20 +165,20 @@ def evaluate(spec: Path | None, **typed: Any) -> int:
             shown=tuple(zip(records, examples, strict=True)),
         )
 
-    return conduct(
-        "eval",
-        prepared,
-        choices_of(typed),
-        Wishes(
+    return Run(
+        command="eval",
+        prepared=prepared,
+        choices=choices_of(typed),
+        wishes=Wishes(
             gates=(*loaded.spec.gates, *floor_gates(typed["floors"], split, loaded.spec)),
             held=held_against(typed, prepared, examples),
             as_json=typed["as_json"],
             arguments=click.get_current_context().find_object(tuple) or (),
         ),
-        terminal,
-        work,
+        work=work,
         selection=chosen.identity,
         budget=loaded.spec.budget,
+        forecast=forecast,
         environment=environment,
         version=version(),
     )

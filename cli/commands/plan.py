@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from promptc.cli.options import spec_options, target, view_options
+from promptc.cli.options import spec_options, sweep_options, target, view_options
 
 
 @click.command()
@@ -22,6 +22,7 @@ from promptc.cli.options import spec_options, target, view_options
     "--split", type=click.Choice(["dev", "train", "test", "all"]),
     help="The rows that eval would score. Default: dev (with folds: all).",
 )  # fmt: skip
+@sweep_options
 @spec_options
 @view_options
 def plan(spec: Path | None, command: str | None, **typed: Any) -> int:
@@ -31,6 +32,7 @@ def plan(spec: Path | None, command: str | None, **typed: Any) -> int:
     Examples:
       promptc plan spec.yaml
       promptc plan spec.yaml --for optimize --json
+      promptc plan spec.yaml --for eval --sweep models.task=openai/gpt-4.1-mini,openai/gpt-4.1
     """
     from promptc.cli.entry import open_view
     from promptc.cli.loading import load, read_environment
@@ -38,9 +40,15 @@ def plan(spec: Path | None, command: str | None, **typed: Any) -> int:
     from promptc.cli.planning import build_optimizer, planned, planned_eval
     from promptc.cli.reports.plan import plan_document, plan_report
     from promptc.cli.selection import default_split
+    from promptc.cli.sweep_cells import read_cells
 
     terminal = open_view(typed)
     environment = read_environment(typed["env_files"])
+    cells = read_cells(spec, typed, environment)
+    if cells:
+        from promptc.cli.sweep_planning import plan_sweep
+
+        return plan_sweep(cells, command, typed["split"], terminal, as_json=typed["as_json"])
     loaded = load(spec, overrides=typed["overrides"], models=typed["models"], environment=environment)
     prepared = prepare(loaded, terminal)
     split = typed["split"] or default_split(prepared.dataset)

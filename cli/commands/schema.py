@@ -9,14 +9,19 @@ import click
 
 @click.command()
 @click.argument(
-    "document", type=click.Choice(["spec", "summary", "program", "prediction", "baseline"]), default="spec"
+    "document",
+    type=click.Choice(
+        ["spec", "summary", "sweep", "comparison", "runs", "program", "prediction", "baseline"]
+    ),
+    default="spec",
 )
 def schema(document: str) -> int:
-    """Print a JSON Schema (draft 2020-12): of a spec, summary.json, compiled/program.json, a prediction or a baseline.
+    """Print a JSON Schema (draft 2020-12): of a spec, or of a document that promptc writes.
 
     A spec's schema is what editors complete from: put it beside the spec and name it in the first line, as
     `promptc init` does. `prediction` is one line of what `promptc run` prints, `baseline` what `promptc eval
-    --save-baseline` writes.
+    --save-baseline` writes; `sweep` is sweep.json, and `comparison` and `runs` are what `promptc compare` and `promptc
+    runs` print with --json.
 
     \b
     Examples:

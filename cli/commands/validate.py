@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptc.cli.options import spec_options, target, view_options
+from promptc.cli.options import spec_options, sweep_options, target, view_options
+
+if TYPE_CHECKING:
+    from promptc.spec.diagnostics import Diagnostic
 
 
 @click.command()
 @target
 @click.option("--no-data", is_flag=True, help="Check the spec alone; read no rows.")
+@sweep_options
 @spec_options
 @view_options
 def validate(spec: Path | None, **typed: Any) -> int:
@@ -23,7 +28,6 @@ def validate(spec: Path | None, **typed: Any) -> int:
       promptc validate
       promptc validate spec.yaml --json | jq '.diagnostics[].message'
     """
-    from promptc.cli.checking import check
     from promptc.cli.diagnostics_view import annotate, print_diagnostics
     from promptc.cli.entry import open_view
     from promptc.cli.loading import find_target, read_environment
@@ -32,13 +36,7 @@ def validate(spec: Path | None, **typed: Any) -> int:
     terminal = open_view(typed)
     environment = read_environment(typed["env_files"])
     path = find_target(spec)
-    findings = check(
-        path,
-        overrides=typed["overrides"],
-        models=typed["models"],
-        environment=environment,
-        with_data=not typed["no_data"],
-    )
+    findings, cells = _checked(path, typed, environment)
     errors = sum(1 for f in findings if f.severity == "error")
     if typed["as_json"]:
         terminal.write(findings_document(str(path), findings))
@@ -47,5 +45,29 @@ def validate(spec: Path | None, **typed: Any) -> int:
         if findings:
             print_diagnostics(terminal, findings)
         if not errors:
-            terminal.write(f"{path}: ok\n")
+            terminal.write(f"{path}: ok, {cells} cells\n" if cells else f"{path}: ok\n")
     return 2 if errors else 0
+
+
+def _checked(
+    path: Path, typed: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[tuple[Diagnostic, ...], int]:
+    """All findings on a spec, or on every cell of its sweep; and how many cells there are."""
+    from promptc.cli.checking import check
+    from promptc.cli.loading import load
+    from promptc.cli.sweep_cells import read_cells
+    from promptc.spec.errors import SpecError
+
+    with_data = not typed["no_data"]
+    try:
+        cells = read_cells(path, typed, environment)
+        if cells:
+            from promptc.cli.sweep_checks import Reader, cells_findings
+
+            read = Reader()
+            findings = cells_findings(cells, lambda one: check(one.loaded, with_data=with_data, read=read))
+            return tuple(findings), len(cells)
+        loaded = load(path, overrides=typed["overrides"], models=typed["models"], environment=environment)
+    except SpecError as error:
+        return error.diagnostics, 0
+    return check(loaded, with_data=with_data), 0

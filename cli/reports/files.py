@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 import io
 import re
+from typing import TYPE_CHECKING
 
 from promptc.cli.console import REPORT_WIDTH
 from promptc.cli.reports.details import ReportDetails
 from promptc.cli.reports.markdown import markdown_report
 from promptc.cli.untrusted import one_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 CELL_WIDTH = 12.2
 """Width of a character in rich's pictures: a height of 20 at its default aspect of 0.61."""
@@ -67,32 +71,42 @@ def write_reports(details: ReportDetails) -> dict[str, bytes]:
 
 def text_report(details: ReportDetails, width: int = REPORT_WIDTH) -> str:
     """The terminal's report without colour, lines without trailing spaces."""
-    from rich.console import Console
-
     from promptc.cli.reports.terminal import report
+
+    return text_of(report(details), width)
+
+
+def text_of(content: RenderableType, width: int = REPORT_WIDTH) -> str:
+    """What a terminal would show, as plain text."""
+    from rich.console import Console
 
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, height=25, color_system=None, force_terminal=False, force_jupyter=False,
         legacy_windows=False, markup=False, emoji=False, highlight=False, no_color=True,
     )  # fmt: skip
-    console.print(report(details))
+    console.print(content)
     return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n") + "\n"
 
 
 def picture(details: ReportDetails, width: int = REPORT_WIDTH, *, brief: bool = False) -> str:
     """The terminal's report as an SVG that fetches nothing; equal reports give equal bytes."""
+    from promptc.cli.reports.terminal import report
+
+    return picture_of(report(details, brief=brief), one_line(f"promptc {details.title()}"), width)
+
+
+def picture_of(content: RenderableType, title: str, width: int = REPORT_WIDTH) -> str:
+    """What a terminal would show, as an SVG that fetches nothing."""
     from rich.console import Console
     from rich.terminal_theme import TerminalTheme
-
-    from promptc.cli.reports.terminal import report
 
     console = Console(
         file=io.StringIO(), width=width, height=25, record=True, color_system="truecolor",
         force_terminal=True, force_jupyter=False, legacy_windows=False, markup=False, emoji=False,
         highlight=False, no_color=False,
     )  # fmt: skip
-    console.print(report(details, brief=brief))
+    console.print(content)
     console.line()  # room below, and rich's pictures do not clip their last line
     theme = TerminalTheme(
         (22, 24, 33),
@@ -102,7 +116,6 @@ def picture(details: ReportDetails, width: int = REPORT_WIDTH, *, brief: bool = 
         [(116, 123, 150), (255, 134, 146), (152, 232, 158), (246, 209, 130), (148, 184, 255), (205, 178, 255),
          (140, 226, 238), (255, 255, 255)],
     )  # fmt: skip
-    title = one_line(f"promptc {details.title()}")
     svg = console.export_svg(title=title, theme=theme, code_format=_PICTURE, unique_id="promptc")
     return _RUN.sub(_with_true_length, svg)
 

@@ -70,9 +70,7 @@ class Report:
         """Compose the sections for this console. Lines end where their text ends, to be copied."""
         look = look_of(console, options.update(width=min(options.max_width, WIDEST)))
         parts = [headline(self._details, look), *self._body(look)]
-        for line in console.render_lines(Group(*parts), options.update(width=look.width), pad=False):
-            yield from _without_end(line)
-            yield Segment.line()
+        yield from lined(Group(*parts), console, options.update(width=look.width))
 
     def _body(self, look: Look) -> list[RenderableType]:
         if self._brief:
@@ -83,6 +81,13 @@ class Report:
             figures = _sections((*FIGURES, *FACTS), self._details, look)
         readable = look.narrowed(min(look.width, WIDEST_TEXT))
         return [*figures, Constrain(Group(*_sections(READING, self._details, readable)), readable.width)]
+
+
+def lined(content: RenderableType, console: Console, options: ConsoleOptions) -> RenderResult:
+    """The content line by line, each ending where its text ends."""
+    for line in console.render_lines(content, options, pad=False):
+        yield from _without_end(line)
+        yield Segment.line()
 
 
 def _without_end(line: list[Segment]) -> list[Segment]:
@@ -96,15 +101,20 @@ def _without_end(line: list[Segment]) -> list[Segment]:
 
 
 def headline(details: ReportDetails, look: Look) -> RenderableType:
-    """The verdict, framed on a terminal; plain lines elsewhere."""
-    found = verdict(details.summary)
+    """The verdict on a run."""
+    frame = details.spec_name or details.summary.name
+    return headlined(details.title(), frame, verdict(details.summary), _in_short(details), look)
+
+
+def headlined(title: str, frame: str, found: Verdict, facts: Iterable[str], look: Look) -> RenderableType:
+    """A verdict with facts below it: on a terminal in a frame of its own title, elsewhere as plain lines."""
     sentence = _sentence(found, look)
-    aside = Text(look.words(" · ".join(_in_short(details))), style=QUIET)
+    aside = Text(look.words(" · ".join(facts)), style=QUIET)
     if not look.terminal:
-        return Group(Text(f"promptc {one_line(details.title())}", style="bold"), Text(""), sentence, aside)
+        return Group(Text(f"promptc {one_line(title)}", style="bold"), Text(""), sentence, aside)
     return Panel(
         Group(sentence, aside),
-        title=Text(one_line(details.spec_name or details.summary.name), style="bold"),
+        title=Text(one_line(frame), style="bold"),
         title_align="left",
         border_style=_COLORS[found.mood],
         box=ROUNDED,

@@ -164,6 +164,18 @@ class ModelStack:
             await opened.layer.close()
 
 
+_Account = tuple[str | None, ...]
+"""What a provider's limits are tied to: the model, where it is, and whose key is used."""
+
+
+class Commons(msgspec.Struct, frozen=True):
+    """What models of runs beside each other share, so that a provider sees one caller: walls, keys, calls under way."""
+
+    limiters: dict[tuple[_Account, Limits, int], Limiter] = {}
+    in_flight: InFlight = {}
+    credentials: dict[tuple[object, ...], Credentials] = {}
+
+
 def open_models(
     models: Mapping[str, Model],
     *,
@@ -172,6 +184,7 @@ def open_models(
     cache: Cache | None = None,
     settings: StackSettings | None = None,
     prices: PriceMap | None = None,
+    commons: Commons | None = None,
     recorded: Callable[[bytes], Completion | None] = nothing_recorded,
     embedding: Collection[str] = (),
     clock: Callable[[], float] = time.monotonic,
@@ -180,10 +193,12 @@ def open_models(
     """Every model, ready to be asked; no socket is opened and no key is looked for before the first request.
 
     Names for the same model at the same address with the same key share a limiter. `recorded` finds replies
-    by key for the replay transport; `embedding` are the names that are asked for vectors. Raises SpecError or
-    DataError for a script that is missing or wrong.
+    by key for the replay transport; `embedding` are the names that are asked for vectors. Stacks that share
+    `commons` are used in one event loop, with one redactor. Raises SpecError or DataError for a script that is
+    missing or wrong.
     """
     settings = settings or StackSettings()
+    commons = commons or Commons()
     shared = _Shared(
         environment=environment,
         redactor=redactor,
@@ -194,16 +209,14 @@ def open_models(
         embedding=frozenset(embedding),
         random=Random(settings.seed),
         attachments=settings.attachments,
-        limiters=_limiters(models, settings.concurrency, clock, sleep),
+        limiters=_limiters(models, settings.concurrency, commons, clock, sleep),
         clock=clock,
         sleep=sleep,
+        in_flight=commons.in_flight,
+        credentials=commons.credentials,
     )
     opened = {name: _open(name, model, shared) for name, model in models.items()}
     return ModelStack(opened, shared)
-
-
-_Account = tuple[str | None, ...]
-"""What a provider's limits are tied to: the model, where it is, and whose key is used."""
 
 
 class _Shared(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +234,8 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     limiters: dict[_Account, Limiter]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    in_flight: InFlight = {}
-    credentials: dict[tuple[object, ...], Credentials] = {}
+    in_flight: InFlight
+    credentials: dict[tuple[object, ...], Credentials]
     retrying: list[Retrying] = []
     replays: list[Replay] = []
 
@@ -234,6 +247,7 @@ def _account(model: Model) -> _Account:
 def _limiters(
     models: Mapping[str, Model],
     concurrency: int,
+    commons: Commons,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> dict[_Account, Limiter]:
@@ -246,10 +260,13 @@ def _limiters(
             tpm=_least(known.tpm, model.limits.tpm),
             concurrency=_least(known.concurrency, model.limits.concurrency),
         )
-    return {
-        account: Limiter(concurrency, limits, clock=clock, sleep=sleep)
-        for account, limits in tightest.items()
-    }
+    found = {}
+    for account, limits in tightest.items():
+        place = (account, limits, concurrency)
+        if place not in commons.limiters:
+            commons.limiters[place] = Limiter(concurrency, limits, clock=clock, sleep=sleep)
+        found[account] = commons.limiters[place]
+    return found
 
 
 def _least(one: int | None, other: int | None) -> int | None:
