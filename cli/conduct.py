@@ -17,6 +17,7 @@ import msgspec
 from promptc.cli.announcing import announce
 from promptc.cli.baselines import Held, save_baseline
 from promptc.cli.console import Terminal
+from promptc.cli.dependencies import write_rule
 from promptc.cli.finish import (
     judged,
     manifest_bytes,
@@ -35,9 +36,11 @@ from promptc.cli.opening import (
     open_directory,
     open_session,
 )
+from promptc.cli.promoting import promote
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
 from promptc.cli.reports.stored import stored_run
+from promptc.cli.skipping import reason_to_skip, skipped
 from promptc.runners.baselines import scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
@@ -109,8 +112,14 @@ def conduct(
             terminal.say(
                 f"{directory.path} holds another finished run: it is replaced once this one is complete"
             )
+        if choices.depfile is not None:
+            write_rule(choices.depfile, directory.path, prepared, choices)
         if directory.finished and not choices.retry_failed:
             summary = _again(directory, wishes, terminal)
+        elif reason := reason_to_skip(prepared, choices, environment):
+            details = skipped(command, prepared, directory, reason)
+            _show(details.summary, details, wishes, terminal)
+            return details.summary.exit_code
         else:
             directory.reopen()
             wishes = _warned(wishes, prepared, selection.get("split"), directory, terminal)
@@ -119,6 +128,7 @@ def conduct(
             )
             summary = asyncio.run(conducted)
         save_baseline(wishes.held, summary, directory.path, scoring_digest(prepared.spec), terminal)
+        promote(prepared.spec, directory.path, summary, terminal)
         return summary.exit_code
     except Interrupted as error:
         error.hint = f"the same command goes on from here: {shlex.join(('promptc', *wishes.arguments))}"

@@ -62,5 +62,13 @@ run_options = options(
     click.option("--offline", is_flag=True, help="Open no socket: only what is recorded; list what is missing."),
     click.option("--retry-failed", is_flag=True, help="Ask recorded provider failures again."),
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Rows under way at once."),
+    click.option(
+        "--depfile", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+        help="Write a rule for make: the run's manifest.json depends on spec, includes, data and code.",
+    ),
+    click.option(
+        "--skip-if-no-key", is_flag=True,
+        help="Exit 0 where a model's key is not set, as for pull requests from forks; reports say so.",
+    ),
     click.option("--allow-code", is_flag=True, help="Let the spec's own Python run (metric hooks)."),
 )  # fmt: skip

@@ -41,6 +41,7 @@ def optimize(spec: Path | None, **typed: Any) -> int:
     from promptc.cli.main import version
     from promptc.cli.opening import prepare
     from promptc.cli.planning import build_optimizer, planned, wall
+    from promptc.cli.promoting import check_promotion
     from promptc.optimizers.compile import optimize as search
     from promptc.runners.session import Session
 
@@ -51,6 +52,7 @@ def optimize(spec: Path | None, **typed: Any) -> int:
         overrides.append(f"optimizer={typed['optimizer']}")
     loaded = load(spec, overrides=overrides, models=typed["models"], environment=environment)
     prepared = prepare(loaded, terminal, candidate=typed["start"])
+    check_promotion(loaded.spec)
     optimizer = build_optimizer(loaded.spec)
     plan = planned(prepared, optimizer)
     budget, said = wall(plan, loaded.spec)
