@@ -17,6 +17,7 @@ import msgspec
 from promptc.cli.announcing import announce
 from promptc.cli.baselines import Held, save_baseline
 from promptc.cli.console import Terminal
+from promptc.cli.dependencies import write_rule
 from promptc.cli.finish import (
     judged,
     manifest_bytes,
@@ -38,9 +39,11 @@ from promptc.cli.opening import (
     open_session,
 )
 from promptc.cli.planning import Forecast
+from promptc.cli.promoting import promote
 from promptc.cli.reports.details import ReportDetails, worst_rows
 from promptc.cli.reports.diff import prompt_diff
 from promptc.cli.reports.stored import stored_run
+from promptc.cli.skipping import reason_to_skip, skipped
 from promptc.runners.baselines import scoring_digest
 from promptc.runners.candidate import Candidate
 from promptc.runners.evaluate import RowRecord
@@ -125,11 +128,17 @@ def conduct(run: Run, terminal: Terminal) -> int:
             terminal.say(
                 f"{directory.path} holds another finished run: it is replaced once this one is complete"
             )
+        if choices.depfile is not None:
+            write_rule(choices.depfile, directory.path, prepared, choices)
         if directory.finished and not choices.retry_failed:
             details = again(directory, wishes)
             terminal.say(
                 "this run was finished before: its verdict again, without a call; --fresh starts it anew"
             )
+        elif reason := reason_to_skip(prepared, choices, run.environment):
+            details = skipped(run.command, prepared, directory, reason)
+            _show(details, wishes, terminal)
+            return details.summary.exit_code
         else:
             directory.reopen()
             warnings = test_warnings(prepared, run.selection.get("split"), directory, terminal)
@@ -140,6 +149,7 @@ def conduct(run: Run, terminal: Terminal) -> int:
                 point_latest(RUNS, prepared.spec.name, run.command, directory.path)
         _show(details, wishes, terminal)
         save_baseline(wishes.held, details.summary, directory.path, scoring_digest(prepared.spec), terminal)
+        promote(prepared.spec, directory.path, details.summary, terminal)
         return details.summary.exit_code
     except Interrupted as error:
         error.hint = resuming(wishes.arguments)

@@ -40,6 +40,8 @@ def choices_of(typed: Mapping[str, Any]) -> Choices:
         allow_code=typed["allow_code"],
         candidate=typed.get("candidate") or typed.get("start"),
         source=typed.get("source"),
+        depfile=typed["depfile"],
+        skip_if_no_key=typed["skip_if_no_key"],
     )
 
 

@@ -75,6 +75,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     allow_code: bool = False
     candidate: Path | None = None
     source: Path | None = None
+    depfile: Path | None = None
+    skip_if_no_key: bool = False
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

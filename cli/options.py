@@ -74,5 +74,13 @@ run_options = options(
         "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
         help="Rows under way at once; of a sweep, cells.",
     ),
+    click.option(
+        "--depfile", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+        help="Write a rule for make: the run's manifest.json depends on spec, includes, data and code.",
+    ),
+    click.option(
+        "--skip-if-no-key", is_flag=True,
+        help="Exit 0 where a model's key is not set, as for pull requests from forks; reports say so.",
+    ),
     click.option("--allow-code", is_flag=True, help="Let the spec's own Python run (metric hooks)."),
 )  # fmt: skip

@@ -91,6 +91,15 @@ def hook_digest(base: str | Path, reference: str) -> str:
     return digest.hexdigest()
 
 
+def hook_files(base: str | Path, reference: str) -> tuple[Path, ...]:
+    """The file and all it imports from the spec's folder; nothing runs. UsageError for a bad reference."""
+    try:
+        file, _ = locate(base, reference)
+        return tuple(sorted(_contents(file, Path(base).resolve())))
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{reference}: {error}") from error
+
+
 def _contents(start: Path, folder: Path) -> dict[Path, bytes]:
     """The bytes of a file and of every module in the folder that can be reached from it."""
     contents: dict[Path, bytes] = {}

@@ -184,8 +184,8 @@ class FoldLine(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """summary.json: everything that a run found out, the same on every replay.
 
-    `exit_code` is the highest-ranking of `verdicts`. `splits` stand at the top level of the JSON (`train`, `dev`,
-    `test`, `all`).
+    `exit_code` is the highest-ranking of `verdicts`. `skipped` says why nothing was done, "" where something was.
+    `splits` stand at the top level of the JSON (`train`, `dev`, `test`, `all`).
     """
 
     version: int = SUMMARY_VERSION
@@ -195,6 +195,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     optimizer: str = ""
     stop_reason: str = ""
     verdict: str = ""
+    skipped: str = ""
     exit_code: int = 0
     verdicts: tuple[VerdictLine, ...] = ()
     train: SplitSummary | None = None

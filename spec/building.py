@@ -20,6 +20,7 @@ from promptc.spec.model import (
     Gate,
     MetricUse,
     Model,
+    Promotion,
     RetrieverUse,
     RunSettings,
     Subprogram,
@@ -237,6 +238,25 @@ class Parts:
                 place = node.inside(error.offset, error.length)
                 self.findings.error(error.message, place, path=self.where(path), hint=error.hint)
         return tuple(gates)
+
+    def promotion(self) -> Promotion | None:
+        """Where a winner is copied to: a JSON file, whose way begins at the spec's folder."""
+        node = self.whole("promote")
+        if node is None:
+            return None
+        written = plain(node)
+        place = node.value["path"] if isinstance(node.value, dict) else node
+        parts = {"path": written} if isinstance(written, str) else written
+        path = parts["path"]
+        if os.path.isabs(path) or _SCHEME.match(path) or not path.endswith(".json"):
+            self._error(
+                f'promote: "{path}" is no place for a compiled program',
+                place,
+                ("promote",),
+                "write a path relative to the spec that ends in .json, such as prompts/triage.json",
+            )
+            return None
+        return Promotion(**parts, position=node.position)
 
     def plugin(self, kind: str, node: Node, path: Path) -> Plugin:
         """A plug-in as data. A name alone that needs parameters is an error."""

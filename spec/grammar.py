@@ -47,7 +47,6 @@ class Later(msgspec.Struct, frozen=True):
 
 LATER: tuple[Later, ...] = (
     Later(("tools",)),
-    Later(("promote",)),
     Later(("run", "record")),
     Later(("run", "runner"), "local"),
     Later(("models", "*", "batch"), False),
@@ -292,12 +291,18 @@ def _judging() -> dict[str, Schema]:
         "run": sections.run(),
         "promote": {
             "type": ["string", "object"],
-            "description": "Where the artifact is copied to when the verdict allows." + NOT_YET,
+            "description": "Where `promptc optimize` copies the compiled program to when its verdict allows: a file "
+            "that ends in .json, seen from the spec's folder. No other file than a compiled program is replaced.",
             "examples": ["prompts/triage.json"],
             "minLength": 1,
             "properties": {
                 "path": text("The file in the repository.", "prompts/triage.json", minLength=1),
-                "when": choice("What the verdict has to be.", "improved", "gates"),
+                "when": choice(
+                    "improved: the winner is significantly better on held-out rows, and the exit code is 0. "
+                    "gates: the exit code is 0.",
+                    "improved",
+                    "gates",
+                ),
             },
             "required": ["path"],
             "additionalProperties": False,

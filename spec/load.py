@@ -220,6 +220,7 @@ class _Reading:
             budget=parts.budget(),
             gates=parts.gates(),
             run=parts.run(),
+            promote=parts.promotion(),
             positions=_positions(written),
             key_positions=_key_positions(written),
         )

@@ -259,6 +259,14 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
 
 
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a winner's artifact is copied to, seen from the spec's folder, and what the verdict has to be for that."""
+
+    path: str
+    when: Literal["improved", "gates"] = "improved"
+    position: Position | None = None
+
+
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a run behaves. `concurrency` and `timeout` (seconds per request) change no result."""
 
@@ -311,6 +319,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     budget: Budget = Budget()
     gates: tuple[Gate, ...] = ()
     run: RunSettings = RunSettings()
+    promote: Promotion | None = None
     resolved: dict[str, Any] = {}
     files: dict[str, str] = {}
     positions: dict[str, Position] = {}

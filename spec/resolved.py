@@ -21,6 +21,7 @@ from promptc.spec.model import (
     Loop,
     MetricUse,
     Model,
+    Promotion,
     PythonCall,
     Retrieve,
     RetrieverUse,
@@ -59,6 +60,7 @@ def resolved_tree(spec: Spec) -> Tree:
     tree |= _given("budget", _budget(spec.budget))
     tree |= _given("gates", [gate.text for gate in spec.gates])
     tree |= _given("run", _different(spec.run))
+    tree |= _given("promote", _promotion(spec.promote) if spec.promote is not None else None)
     return tree
 
 
@@ -189,6 +191,11 @@ def _retriever(use: RetrieverUse, base: str) -> str | Tree:
     if use.k != DEFAULT_K:
         params["k"] = use.k
     return _plugin(msgspec.structs.replace(use.plugin, params=params))
+
+
+def _promotion(promotion: Promotion) -> str | Tree:
+    tree = _different(promotion)
+    return promotion.path if tree.keys() == {"path"} else tree
 
 
 def _plugin(plugin: Plugin) -> str | Tree:

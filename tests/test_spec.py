@@ -174,8 +174,6 @@ def test_the_second_spec_of_the_design_says_what_it_says(tmp_path):
     ("lines", "path"),
     [
         ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
-        ("promote: prompts/x.json", "promote"),
-        ("promote: {path: prompts/x.json, when: improved}", "promote"),
         ("run: {runner: ray}", "run.runner"),
         ("run: {record: {calls: c.jsonl}}", "run.record"),
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),

@@ -89,10 +89,12 @@ def optimization(
     from promptc.cli.entry import choices_of
     from promptc.cli.main import version
     from promptc.cli.planning import build_optimizer, planned, wall
+    from promptc.cli.promoting import check_promotion
     from promptc.optimizers.compile import optimize as search
     from promptc.runners.session import Session
 
     spec = prepared.spec
+    check_promotion(spec)
     optimizer = build_optimizer(spec)
     whole = planned(prepared, optimizer)
     budget, said = wall(whole, spec)

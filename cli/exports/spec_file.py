@@ -47,6 +47,7 @@ def _rebased(subject: Subject) -> Tree:
     """The spec with the winner's choices made, its data seen from the folder that the export goes to."""
     chosen = resolved_tree(with_choices(subject.spec, subject.compiled.program.choices))
     tree: Tree = msgspec.json.decode(msgspec.json.encode(chosen))
+    tree.pop("promote", None)
     data = tree.get("data", {})
     for key in ("path", "train", "dev", "test"):
         if key in data:

@@ -27,6 +27,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(summary: Summary) -> Verdict:
     """The verdict on a run: whether it can be trusted, then what changed or how it scored, then the gates."""
+    if summary.skipped:
+        return Verdict(f"Skipped: {summary.skipped}", "neutral")
     found = _search_verdict(summary) if is_search(summary) else _score_verdict(summary)
     found = _with_gates(_with_baseline(found, summary), summary)
     for code, words in ((UNTRUSTED, "Not to be trusted"), (BUDGET_ENDED, "Unfinished")):
