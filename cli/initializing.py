@@ -93,7 +93,7 @@ def _blank(path: Path, data_path: str, columns: Mapping[str, Column]) -> Draft:
         "instructions": "",
         "module": "predict",
         "metrics": [],
-        "optimizer": "bootstrap_random_search",
+        "optimizer": "auto",
     }
     reasons = dict.fromkeys(columns, "not used")
     return Draft(path=path, tree=tree, reasons=reasons, notes=(), inputs=(), outputs=())

@@ -30,7 +30,7 @@ from promptc.spec.plugin import Plugin
 PROPOSER = "proposer"
 """The role whose runs are single calls, not runs of the program over rows."""
 
-DEFAULT_OPTIMIZER = "bootstrap_random_search"
+DEFAULT_OPTIMIZER = "auto"
 """Used where a spec names none."""
 
 

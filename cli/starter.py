@@ -76,7 +76,7 @@ def starter_tree(name: str, data_path: str) -> dict[str, Any]:
         "instructions": "Choose the topic that the message is about.",
         "module": "predict",
         "metrics": [{"exact_match": {"field": "topic"}}],
-        "optimizer": "bootstrap_random_search",
+        "optimizer": "auto",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 from promptc.optimizers.coverage import Row, covering, described
 from promptc.optimizers.demos import gold_columns, labeled_demos, traced_demos, with_demos
@@ -46,6 +47,14 @@ class DemoChoice:
             rest = [row.example.id for row in rows if row.example.id not in ids]
             rest = [row_id for row_id in rest if needs[row_id] >= NEED_UNKNOWN]
             chosen[name] = tuple(pool[row_id] for row_id in [*ids, *rest][:count])
+        return self._with(candidate, chosen)
+
+    def random(self, candidate: Candidate, count: int, rng: Random) -> Candidate:
+        """The candidate with so many demos drawn at random."""
+        chosen = {}
+        for name, pool in self._pools(candidate).items():
+            rows = [row.example.id for row in self.rows if row.example.id in pool]
+            chosen[name] = tuple(pool[row_id] for row_id in rng.sample(rows, min(count, len(rows))))
         return self._with(candidate, chosen)
 
     def copied(self, source: Candidate, candidate: Candidate) -> Candidate:

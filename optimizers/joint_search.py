@@ -178,7 +178,8 @@ class JointSearch:
                 else demos.covering(text, most)
             )
             arms.append(self._enter(shown, self._named("merge with demos")))
-            arms.append(self._enter(demos.covering(inc, most), self._named("demos")))
+            drawn = demos.random(text, most, self._search.rng("demos", self._round))
+            arms.append(self._enter(drawn, self._named("merge with other demos")))
         single = [self._enter(one, self._named("proposal")) for one in drafted.alone]
         few = [self._enter(demos.covering(inc, most // FEW_DEMOS), self._named("few demos"))]
         bare = [self._enter(demos.without(inc), self._named("no demos"))]

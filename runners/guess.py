@@ -68,7 +68,7 @@ def guess_spec(path: str | Path, *, data_path: str | None = None, name: str | No
         "instructions": _instructions(inputs, outputs, list(fields)),
         "module": _module(inputs, outputs),
         "metrics": metrics,
-        "optimizer": "bootstrap_random_search",
+        "optimizer": "auto",
     }
     slices = [
         use.column.name for use in uses if use.role == "about" and use.column.kind in ("labels", "boolean")

@@ -83,7 +83,7 @@ def test_a_classification_comes_out_whole(tmp_path: Path) -> None:
         "instructions": "Read the message and give the queue and urgency.",
         "module": "predict",
         "metrics": [{"exact_match": {"field": "queue"}}, {"numeric": {"field": "urgency"}}],
-        "optimizer": "bootstrap_random_search",
+        "optimizer": "auto",
         "slices": ["language"],
     }
     assert found.reasons == (
