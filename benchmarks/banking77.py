@@ -18,6 +18,9 @@ RANDOM_SEARCH = (
 BOOTSTRAPPED = (16, 0)
 """Most bootstrapped demonstrations of the random searches: some, and none."""
 
+NEIGHBOURS = ("{knn: {k: 4}}", "{knn: {}}")
+"""Searches over neighbours: few of them, and as many as dev says."""
+
 HEADER = ("what", "dev", "test", "test − start", "p", "calls", "wall s", "prompt characters", "with")
 
 
@@ -40,6 +43,20 @@ def measure(settings: Settings) -> Section:
         notes += found.get("notes", ())
     said = "; ".join(dict.fromkeys(notes))
     return Section(header=HEADER, rows=rows, notes=[f"Noted by promptc: {said}."] if said else [])
+
+
+def measure_knn(settings: Settings) -> Section:
+    """The start, and the training rows that are most like each row."""
+    folder = settings.data("banking77", "train.jsonl", "test.jsonl", "intents.json")
+    evaluated, wall = _promptc(settings, folder, "start", "eval", "--split", "test")
+    rows: list[tuple[str, ...]] = []
+    for number, optimizer in enumerate(NEIGHBOURS):
+        setting = f"optimizer={optimizer}"
+        found, took = _promptc(settings, folder, f"knn{number}", "optimize", "--set", setting)
+        if not rows:
+            rows.append(_start(evaluated, found, wall))
+        rows.append(_line("knn", found, took, f"`optimize … --set '{setting}'`"))
+    return Section(header=HEADER, rows=rows)
 
 
 def _start(evaluated: dict[str, Any], found: dict[str, Any], wall: float) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import banking77
 import gsm8k_numeric
+import squad
 import startup
 import throughput
 from measuring import Missing, Section, Settings, machine
@@ -25,6 +26,9 @@ SHARED = ROOT.parent / "shared"
 
 BENCHMARKS: Mapping[str, Callable[[Settings], Section]] = {
     "banking77": banking77.measure,
+    "knn": banking77.measure_knn,
+    "recall": squad.measure_recall,
+    "squad": squad.measure_answers,
     "gsm8k": gsm8k_numeric.measure,
     "throughput": throughput.measure,
     "latency": throughput.measure_latency,
@@ -82,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--shared", type=Path, default=SHARED, metavar="DIR",
-        help="folder with data/banking77, data/gsm8k, bench/loopback.mjs and bench/peers",
+        help="folder with data/banking77, data/gsm8k, data/squad, bench/loopback.mjs and bench/peers",
     )  # fmt: skip
     parser.add_argument(
         "--peer-python", type=Path, metavar="PATH", help="a Python in whose environment dspy is installed"

@@ -224,6 +224,14 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "descriptions": "Descriptions of fields that differ from the spec's, by field.",
         "demos": "Worked examples in the prompt.",
         "model": "Another model than the step's; a name under models, or a litellm name.",
+        "nearest": "Which of the worked examples a row sees, where that is not all of them.",
+    },
+    "Nearest": {
+        "k": "How many of them: those that are most like the row, the most similar one last.",
+        "by": "What makes them alike: shared words (bm25) or vectors (dense).",
+        "language": "The language whose stems are compared and whose stop words are left out.",
+        "fields": "The inputs that are compared; all where none is named.",
+        "model": "The embedding model; embed where it is not given, else words are hashed.",
     },
     "Demo": {
         "inputs": "The values that went in, by field.",

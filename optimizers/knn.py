@@ -15,7 +15,7 @@ from promptc.optimizers.bootstrapping import GRADED_PASS
 from promptc.optimizers.demos import gold_columns, labeled_demos, traced_demos
 from promptc.optimizers.protocol import Plan, Sizes
 from promptc.optimizers.search import Search
-from promptc.optimizers.stopping import StopAtScore, Stopping
+from promptc.optimizers.stopping import NoImprovement, StopAtScore, Stopping
 from promptc.runners.asking import Predictor
 from promptc.runners.candidate import Candidate, Demo, Nearest
 from promptc.runners.labelled import labelled_outputs
@@ -53,6 +53,7 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fields: ComparedFields = ()
     model: EmbeddingModel = ""
     stop_at_score: StopAtScore = None
+    no_improvement: NoImprovement = None
 
     def plan(self, program: Program, sizes: Sizes) -> Plan:
         """A pass over dev for the start and for each number of demonstrations, and with steps one over train.
@@ -73,9 +74,10 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         )
 
     async def optimize(self, search: Search) -> None:
-        """The start, then every number of demonstrations at once."""
+        """The start, then every number of demonstrations: all at once, or one by one where a rule may end it."""
         await search.begin()
-        if Stopping(search, self.stop_at_score).met():
+        stopping = Stopping(search, self.stop_at_score, self.no_improvement)
+        if stopping.met():
             return
         made = await _traced(search) if _takes_a_run(search.program) else _labelled(search)
         pools = {name: demos for name, demos in made.items() if demos and _may_change(search, name)}
@@ -85,10 +87,12 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             search.notes.append(
                 f"no demonstrations are chosen for {names}: its demos are frozen, or there are none"
             )
-        if pools:
-            await search.try_all(
-                [(self._candidate(search, pools, k), f"the {k} nearest rows") for k in self._sizes()]
-            )
+        proposals = [(self._candidate(search, pools, k), f"the {k} nearest rows") for k in self._sizes()]
+        at_once = 1 if stopping.has_rules else len(proposals)
+        for first in range(0, len(proposals) if pools else 0, at_once):
+            trials = await search.try_all(proposals[first : first + at_once])
+            if stopping.met(rounds=len(trials)):
+                return
 
     def _check(self, program: Program) -> None:
         names = [field.name for p in program.predictors.values() for field in p.signature.inputs]

@@ -61,9 +61,10 @@ class Expression:
             )
         functions: dict[str, Callable[..., Any]] = {"first": _first, _OURS: _size}
         try:
-            return self._program.execute(cel.Context(variables=used, functions=functions))
+            value = self._program.execute(cel.Context(variables=used, functions=functions))
         except _FOREIGN as error:
             raise ExpressionError(_reason(error)) from error
+        return _in_order(value, used) if isinstance(value, dict | list) else value
 
 
 def compile_expression(text: str) -> Expression:
@@ -125,6 +126,30 @@ def _with_own_size(text: str, shape: Shape) -> str:
     for offset in shape.size_offsets:
         text = text[:offset] + _OURS + text[offset + len("size") :]
     return text
+
+
+def _in_order(value: Any, used: Mapping[str, Any]) -> Any:
+    """The value with its keys in the order in which the variables have them: the library's order is any."""
+    order: dict[str, int] = {}
+    _note_keys(used, order)
+    return _sorted(value, order)
+
+
+def _note_keys(value: Any, order: dict[str, int]) -> None:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            order.setdefault(key, len(order))
+            _note_keys(part, order)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _note_keys(part, order)
+
+
+def _sorted(value: Any, order: Mapping[str, int]) -> Any:
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (order.get(key, len(order)), str(key)))
+        return {key: _sorted(value[key], order) for key in keys}
+    return [_sorted(part, order) for part in value] if isinstance(value, list) else value
 
 
 def _first(*values: Any) -> Any:

@@ -236,7 +236,8 @@ class Loopback:
 
     async def _answer(self, request: web.BaseRequest, raw: bytes, number: int) -> web.StreamResponse:
         try:
-            body = dict(request.query) if request.method == "GET" else msgspec.json.decode(raw, type=Body)
+            asked = request.method == "GET" and self.bare
+            body = dict(request.query) if asked else msgspec.json.decode(raw, type=Body)
         except msgspec.DecodeError:
             return self._respond(error(400, "the request is not a JSON object"), {}, raw, number)
         self.seen.append(body)

@@ -358,3 +358,18 @@ def test_any_text_is_a_gate_or_an_error_with_a_place(text):
         assert 0 <= refused.offset <= len(text)
     else:
         assert gate.path
+
+
+@given(
+    st.dictionaries(st.text("0123456789", min_size=1, max_size=4), st.integers(0, 9), min_size=2, max_size=8),
+    st.randoms(),
+)
+def test_keys_come_out_in_the_order_in_which_they_went_in(mapping, rng):
+    """A prompt that shows an object must be the same on every evaluation."""
+    keys = list(mapping)
+    rng.shuffle(keys)
+    given_ = {key: mapping[key] for key in keys}
+    for text in ("a.m", "first(null, a.m)", "[a.m][0]"):
+        assert list(compile_expression(text).evaluate({"a": {"m": given_}})) == keys
+    [item] = compile_expression("[1].map(x, {'z': 1, 'b': a.m, 'c': 3})").evaluate({"a": {"m": given_}})
+    assert (list(item), list(item["b"])) == (["b", "c", "z"], keys)

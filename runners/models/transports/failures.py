@@ -86,6 +86,8 @@ def error_object(parsed: Any) -> ErrorBody:
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
+    if isinstance(error, str) and isinstance(parsed, dict) and isinstance(parsed.get("message"), str):
+        return ErrorBody(one_line(parsed["message"]), code=error)
     if not isinstance(error, dict):
         return ErrorBody(one_line(error if isinstance(error, str) else _compact(error)))
     message = error.get("message") or error.get("detail") or error.get("msg") or error
