@@ -48,6 +48,7 @@ from promptc.runners.run_directory import RunDirectory, point_latest
 from promptc.runners.session import Session
 from promptc.runners.summary import Summary
 from promptc.runners.timing import Timing
+from promptc.runners.tools.checking import refuse_without_stubs
 from promptc.runners.trust import require
 from promptc.spec.errors import Interrupted, RunError, Untrusted
 from promptc.spec.model import Budget, Gate
@@ -101,6 +102,10 @@ def conduct(
 ) -> int:
     """Run, write, report; returns the exit code. A run that was finished before gives its verdict again."""
     require(prepared.code, prepared.spec.base, flag=choices.allow_code, environment=os.environ)
+    if choices.allow_effects:
+        selection = {**selection, "allow_effects": True}
+    else:
+        refuse_without_stubs(prepared.program)
     gc.set_threshold(*RARE_COLLECTIONS)
     identity = identity_of(prepared, command, selection)
     directory = open_directory(prepared, command, identity, choices)

@@ -62,5 +62,11 @@ run_options = options(
     click.option("--offline", is_flag=True, help="Open no socket: only what is recorded; list what is missing."),
     click.option("--retry-failed", is_flag=True, help="Ask recorded provider failures again."),
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Rows under way at once."),
-    click.option("--allow-code", is_flag=True, help="Let the spec's own Python run (metric hooks)."),
+    click.option(
+        "--allow-code", is_flag=True, help="Let the spec's own code run: metrics, steps, tools and their servers."
+    ),
+    click.option(
+        "--allow-effects", is_flag=True,
+        help="Call tools that change something outside, which stubs answer for otherwise.",
+    ),
 )  # fmt: skip

@@ -175,14 +175,12 @@ def test_the_second_spec_of_the_design_waits_for_what_is_not_there_yet(tmp_path)
 @pytest.mark.parametrize(
     ("lines", "path"),
     [
-        ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
         ("sweep: {models.task: [a/b]}", "sweep"),
         ("promote: prompts/x.json", "promote"),
         ("promote: {path: prompts/x.json, when: improved}", "promote"),
         ("run: {runner: ray}", "run.runner"),
         ("run: {record: {calls: c.jsonl}}", "run.record"),
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
-        ("module: react", "module"),
     ],
 )
 def test_what_is_not_carried_out_yet_is_said_and_never_ignored(lines, path):
