@@ -29,12 +29,14 @@ def spec_findings(spec: Spec) -> list[Diagnostic]:
     """What is wrong with models, code, templates, metrics and gates of a valid spec; reads no rows, opens no socket."""
     from promptc.runners.gate_paths import gate_findings
     from promptc.runners.retrievers.checking import retriever_findings
+    from promptc.runners.tools.checking import tool_findings
 
     return [
         *model_findings(spec),
         *sight_findings(spec),
         *code_findings(spec),
         *template_findings(spec),
+        *tool_findings(spec),
         *metric_findings(spec),
         *retriever_findings(spec),
         *gate_findings(spec),

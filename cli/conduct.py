@@ -54,6 +54,7 @@ from promptc.runners.run_directory import RunDirectory, point_latest
 from promptc.runners.session import Session
 from promptc.runners.summary import Summary
 from promptc.runners.timing import Timing
+from promptc.runners.tools.checking import refuse_without_stubs
 from promptc.runners.trust import require
 from promptc.spec.errors import Interrupted, RunError, Untrusted
 from promptc.spec.model import Budget, Gate
@@ -114,13 +115,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     def identity(self) -> str:
         """The digest that names it."""
-        return identity_of(self.prepared, self.command, self.selection)
+        acting = {"allow_effects": True} if self.choices.allow_effects else {}
+        return identity_of(self.prepared, self.command, {**self.selection, **acting})
 
 
 def conduct(run: Run, terminal: Terminal) -> int:
     """Run, write, report; returns the exit code. A run that was finished before gives its verdict again."""
     prepared, choices, wishes = run.prepared, run.choices, run.wishes
     require(prepared.code, prepared.spec.base, flag=choices.allow_code, environment=os.environ)
+    if not choices.allow_effects:
+        refuse_without_stubs(prepared.program)
     gc.set_threshold(*RARE_COLLECTIONS)
     directory = open_directory(prepared, run.command, run.identity(), choices)
     try:
@@ -172,6 +176,8 @@ async def carry_out(run: Run, directory: RunDirectory, beside: Company) -> Repor
     """Do the work of a run and write its files, the manifest last; what a report shows of it."""
     began = time.perf_counter()
     prepared, wishes = run.prepared, run.wishes
+    if not run.choices.allow_effects:
+        refuse_without_stubs(prepared.program)
     directory.write("spec.resolved.yaml", resolved_bytes(prepared.spec))
     async with open_session(
         prepared,

@@ -38,6 +38,7 @@ def choices_of(typed: Mapping[str, Any]) -> Choices:
         retry_failed=typed["retry_failed"],
         jobs=typed["jobs"],
         allow_code=typed["allow_code"],
+        allow_effects=typed["allow_effects"],
         candidate=typed.get("candidate") or typed.get("start"),
         source=typed.get("source"),
         depfile=typed["depfile"],

@@ -48,7 +48,9 @@ from promptc.runners.run_directory import (
     default_path,
     keep_out_of_git,
 )
+from promptc.runners.sandbox import Sandbox
 from promptc.runners.session import Session
+from promptc.runners.tools.opening import open_tools
 from promptc.runners.trust import CodeUse, code_of, require
 from promptc.spec.diagnostics import Diagnostic
 from promptc.spec.errors import DataError, SpecError, Untrusted
@@ -73,6 +75,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     jobs: int | None = None
     allow_code: bool = False
+    allow_effects: bool = False
     candidate: Path | None = None
     source: Path | None = None
     depfile: Path | None = None
@@ -274,12 +277,22 @@ async def open_session(
         models = open_stack(spec, choices, environment, beside, stack, missing)
         retrievers = await _retrievers(spec, choices, environment, models, stack)
         pool = HookPool(spec.base, environment=environment) if digests else None
+        tools = open_tools(
+            prepared.program,
+            environment=environment,
+            redactor=models.redactor,
+            digests=digests,
+            acting=choices.allow_effects,
+            offline=choices.offline or choices.source is not None,
+        )
         effects = Effects(
             journal,
             Ledger(budget),
             models,
             await stack.enter_async_context(pool) if pool is not None else None,
             retrievers=retrievers,
+            tools=await stack.enter_async_context(tools),
+            sandbox=_sandbox(stack),
             concurrency=choices.jobs or spec.run.concurrency,
             minutes=budget.minutes,
             clock=clock,
@@ -320,6 +333,13 @@ def _note_session(directory: RunDirectory, models: ModelStack) -> None:
         directory.note_session(SessionNote(ended=time.time(), paid_calls=calls, paid_usd=usd))
 
 
+def _sandbox(stack: contextlib.AsyncExitStack) -> Sandbox:
+    """Where programs of models run; it begins with the first one."""
+    sandbox = Sandbox()
+    stack.push_async_callback(sandbox.close)
+    return sandbox
+
+
 def _shown_progress(
     beside: Company, effects: Effects, models: ModelStack, stack: contextlib.AsyncExitStack
 ) -> RunProgress:
@@ -348,7 +368,7 @@ async def open_effects(
     environment: Mapping[str, str],
     rows: Path | None = None,
 ) -> AsyncIterator[tuple[Effects, ModelStack]]:
-    """Effects without a run directory: the cache remembers, nothing is resumed. For `promptc run`.
+    """Effects without a run directory: the cache remembers, nothing is resumed, tools act. For `promptc run`.
 
     Metrics are not asked, so their code needs no trust.
     """
@@ -363,12 +383,22 @@ async def open_effects(
         retrievers = await _retrievers(spec, choices, environment, models, stack)
         digests = hook_digests_of(spec, code)
         pool = HookPool(spec.base, environment=environment) if digests else None
+        tools = open_tools(
+            build_program(spec),
+            environment=environment,
+            redactor=models.redactor,
+            digests=digests,
+            acting=True,
+            offline=choices.offline,
+        )
         effects = Effects(
             journal,
             Ledger(spec.budget),
             models,
             await stack.enter_async_context(pool) if pool is not None else None,
             retrievers=retrievers,
+            tools=await stack.enter_async_context(tools),
+            sandbox=_sandbox(stack),
             concurrency=choices.jobs or spec.run.concurrency,
             hook_digests=digests,
         )

@@ -82,5 +82,11 @@ run_options = options(
         "--skip-if-no-key", is_flag=True,
         help="Exit 0 where a model's key is not set, as for pull requests from forks; reports say so.",
     ),
-    click.option("--allow-code", is_flag=True, help="Let the spec's own Python run (metric hooks)."),
+    click.option(
+        "--allow-code", is_flag=True, help="Let the spec's own code run: metrics, steps, tools and their servers."
+    ),
+    click.option(
+        "--allow-effects", is_flag=True,
+        help="Call tools that change something outside, which stubs answer for otherwise.",
+    ),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from promptc.runners.metrics.registry import METRICS
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.plugins import load_class
 from promptc.runners.retrievers.registry import RETRIEVERS
+from promptc.runners.tools.registry import TOOLS
 from promptc.spec.grammar import spec_schema
 
 Schema = dict[str, Any]
@@ -28,11 +29,13 @@ REGISTRIES: dict[str, Mapping[str, str]] = {
     "module": MODULES,
     "format": FORMATS,
     "retriever": RETRIEVERS,
+    "tool": TOOLS,
 }
 WITHIN: dict[tuple[str, str, str], Schema] = {
     ("metric", "all", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
     ("metric", "any", "metrics"): {"items": {"$ref": "#/$defs/metric"}},
     ("metric", "json_fields", "fields"): {"additionalProperties": {"$ref": "#/$defs/metric"}},
+    ("tool", "http", "arguments"): {"additionalProperties": {"$ref": "#/$defs/field"}},
     ("module", "majority", "module"): {"$ref": "#/$defs/module"},
     ("module", "best_of_n", "module"): {"$ref": "#/$defs/module"},
     ("module", "multi_chain_comparison", "module"): {"$ref": "#/$defs/module"},

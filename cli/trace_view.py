@@ -10,6 +10,7 @@ from promptc.cli.json_output import json_text
 from promptc.cli.reports.look import ACCENT, BAD, CAUTION, GOOD, HEADING, QUIET
 from promptc.cli.tracing import Traced
 from promptc.cli.untrusted import excerpt, one_line, visible
+from promptc.runners.candidate import Called
 from promptc.runners.exchange import Exchange
 from promptc.runners.models.request import Message
 from promptc.runners.step_call import TraceStep
@@ -68,6 +69,8 @@ def _add(tree: Tree, step: TraceStep, whole: bool) -> None:
     if not step.exchanges:
         for name, value in step.inputs.items():
             branch.add(_value("in", name, value, whole, QUIET))
+    for called in (called for turn in step.turns for called in turn.calls):
+        branch.add(_called(called, whole))
     for name, value in step.outputs.items():
         branch.add(_value("out", name, value, whole, "default"))
     for note in step.notes:
@@ -86,6 +89,22 @@ def _add_exchange(branch: Tree, exchange: Exchange, number: int, of: int, whole:
     got.add(_text(_cut(exchange.reply, whole) or "(nothing)", "default"))
     if exchange.problem:
         branch.add(_text(f"wrong  {exchange.problem}", CAUTION))
+
+
+def _called(called: Called, whole: bool) -> Text:
+    text = _value("tool", called.tool, called.arguments, whole, "default")
+    mark = "  ✗ " if called.failed else "  → "
+    return text.append(
+        mark + excerpt(called.result, 100_000 if whole else VALUE), style=BAD if called.failed else GOOD
+    )
+
+
+def _latest(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The last message, or all results of tools since the model called them."""
+    place = len(messages) - 1
+    while place > 0 and messages[place - 1].role == "tool":
+        place -= 1
+    return messages[place:]
 
 
 def _counted(messages: tuple[Message, ...]) -> str:

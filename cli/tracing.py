@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from promptc.runners.build import build_program
 from promptc.runners.candidate import Candidate
 from promptc.runners.effects import Effects
 from promptc.runners.failures import Failure, RowFailed
-from promptc.runners.finished_run import open_run
+from promptc.runners.finished_run import open_run, scored_rows
 from promptc.runners.journal import Journal
 from promptc.runners.ledger import Ledger
 from promptc.runners.phase import Lane
-from promptc.runners.program import CompiledProgram
+from promptc.runners.program import CompiledProgram, Program
+from promptc.runners.sandbox import Code, Ran
 from promptc.runners.step_call import TraceStep
+from promptc.runners.tools.opening import open_tools
+from promptc.runners.tools.protocol import Function
 from promptc.runners.trust import code_of
 from promptc.spec.errors import NothingSelected, RunError
 from promptc.spec.model import Budget, Spec
@@ -59,23 +62,43 @@ async def traced(
     line = _line(run, row, candidate)
     compiled = _compiled(loaded, run, line)
     async with past_effects(loaded.spec, run, terminal, environment) as effects:
-        steps = await steps_of(compiled, line.inputs, effects)
+        steps = await steps_of(compiled, line.inputs, effects, place=_place(run, line))
     return Traced(line=line, steps=steps)
 
 
 async def steps_of(
-    compiled: CompiledProgram, inputs: Mapping[str, Any], effects: Effects
+    compiled: CompiledProgram, inputs: Mapping[str, Any], effects: Effects, *, place: int = 0
 ) -> tuple[TraceStep, ...]:
-    """What happens on the way of a row through a program, whether it ends with outputs or with a failure."""
+    """What happens on the way of a row through a program, whether it ends with outputs or with a failure.
+
+    `place` is the row's place among those that were worked on together.
+    """
     effects.watching = True
     steps: list[TraceStep] = []
 
     async def job(lane: Lane) -> None:
         with contextlib.suppress(RowFailed):  # the trace says what failed
-            await compiled.run(lane, inputs, trace=steps)
+            await compiled.run(Lane(lane.phase, place), inputs, trace=steps)
 
     await effects.phase("trace", {}).run([job], lambda _, __: None)
     return tuple(steps)
+
+
+async def past_functions(
+    program: Program, keys: Sequence[str], run: Path, terminal: Terminal, environment: Mapping[str, str]
+) -> dict[str, tuple[Function, ...]]:
+    """What these tools offered in a run. Raises Untrusted where the run did not ask them."""
+    found: dict[str, tuple[Function, ...]] = {}
+    async with past_effects(program.spec, run, terminal, environment) as effects:
+        tools = effects.tools
+        assert tools is not None, "past effects have tools"
+
+        async def job(lane: Lane) -> None:
+            for key in keys:
+                found[key] = tuple(one.function for one in await tools.offered(lane, [key]))
+
+        await effects.phase("render", {}).run([job], lambda _, __: None)
+    return found
 
 
 def past_run(run: Path, environment: Mapping[str, str]) -> Loaded:
@@ -89,7 +112,8 @@ async def past_effects(
 ) -> AsyncIterator[Effects]:
     """Effects that know what a run recorded, and ask nobody. Raises Untrusted where something is missing."""
     async with contextlib.AsyncExitStack() as stack:
-        recorded = open_run(run).recorded()
+        finished = open_run(run)
+        recorded = finished.recorded()
         stack.callback(recorded.close)
         journal = Journal(None, identity="", version="")
         stack.callback(journal.close)
@@ -97,12 +121,23 @@ async def past_effects(
         beside = stack.enter_context(company(terminal, environment))
         models = open_stack(spec, choices, environment, beside, stack, Missing())
         counts = Ledger(spec.budget).counts_tokens
+        digests = hook_digests_of(spec, code_of(spec))
+        tools = open_tools(
+            build_program(spec),
+            environment=environment,
+            redactor=models.redactor,
+            digests=digests,
+            acting=finished.acted,
+            offline=True,
+        )
         effects = Effects(
             journal,
             Ledger(Budget(tokens=_NO_WALL) if counts else Budget()),
             models,
             _Recorded(),
-            hook_digests=hook_digests_of(spec, code_of(spec)),
+            tools=await stack.enter_async_context(tools),
+            sandbox=_NoSandbox(),
+            hook_digests=digests,
             recall=recorded.find,
         )
         yield effects
@@ -116,6 +151,14 @@ class _Recorded:
     async def call(self, reference: str, payload: Any) -> Any:
         """There is no recorded result."""
         raise RowFailed("hook", f"{reference} was not called in that run, or has changed since")
+
+
+class _NoSandbox:
+    """Stands for the sandbox: how programs ended is in the journal, and none is run."""
+
+    async def run(self, code: Code) -> Ran:
+        """There is no recorded end."""
+        raise RowFailed("tool", "a program of the model's was not run in that run")
 
 
 def _line(run: Path, row: str, candidate: str | None) -> RowLine:
@@ -139,6 +182,16 @@ def _line(run: Path, row: str, candidate: str | None) -> RowLine:
         hint = did_you_mean(row, ids) or f"ids look like {', '.join(dict.fromkeys(ids[:3]))}"
         raise NothingSelected(f"{run} has no row {row}{of}", hint)
     return found
+
+
+def _place(run: Path, line: RowLine) -> int:
+    """How many rows of the same split and candidate stand before it."""
+    place = 0
+    for row in scored_rows(run):
+        if row.id == line.id and (row.split, row.candidate) == (line.split, line.candidate):
+            break
+        place += (row.split, row.candidate) == (line.split, line.candidate)
+    return place
 
 
 def _compiled(loaded: Loaded, run: Path, line: RowLine) -> CompiledProgram:

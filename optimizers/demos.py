@@ -87,6 +87,10 @@ def traced_demos(record: RowRecord) -> dict[str, Demo]:
         if not step.reasks:
             clean.add(step.predictor)
         demos[step.predictor] = Demo(
-            inputs=step.inputs, outputs=step.outputs, source="bootstrapped", row_id=record.id
+            inputs=step.inputs,
+            outputs=step.outputs,
+            turns=step.turns,
+            source="bootstrapped",
+            row_id=record.id,
         )
     return demos

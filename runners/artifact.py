@@ -200,7 +200,8 @@ def _texts(entry: Any, path: Path | str, place: str, signature: Signature) -> Pr
         texts = msgspec.convert(entry, PredictorTexts)
     except msgspec.ValidationError as error:
         raise DataError(path, f"{place}: {error}") from error
-    _check_keys(texts.descriptions, fields, path, f"{place}, descriptions: ", "field")
+    named = {key: said for key, said in texts.descriptions.items() if not key.startswith("tools.")}
+    _check_keys(named, fields, path, f"{place}, descriptions: ", "field")
     return texts
 
 

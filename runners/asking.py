@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from promptc.runners.candidate import Demo, Nearest, PredictorTexts
+from promptc.runners.candidate import Demo, Nearest, PredictorTexts, Turn
 from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import Format, ParseError, TwoPart
-from promptc.runners.models.request import CallFailed, Completion, Message, Request
+from promptc.runners.models.request import CallFailed, Completion, Message, Request, ToolCall
 from promptc.runners.modules.protocol import free_name
 from promptc.runners.neighbours import Pool
 from promptc.runners.phase import BudgetDenied, Lane
 from promptc.runners.retrievers.embedding import embedding_of
+from promptc.runners.talk import Talk, talk_prefix
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Spec
 
@@ -61,6 +62,7 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     prefix: tuple[Message, ...]
     params: dict[str, Any]
+    texts: PredictorTexts = PredictorTexts()
     pool: Pool | None = None
 
     async def to_row(self, lane: Lane, inputs: Mapping[str, Any]) -> Speaker:
@@ -70,7 +72,8 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     def showing(self, demos: Sequence[Demo]) -> Speaker:
         """The same with these demos in the prefix."""
         prefix = self.predictor.format.prefix(self.signature, demos)
-        return msgspec.structs.replace(self, prefix=prefix, pool=None)
+        texts = msgspec.structs.replace(self.texts, demos=tuple(demos))
+        return msgspec.structs.replace(self, prefix=prefix, texts=texts, pool=None)
 
     def characters(self) -> int:
         """The length of what it says before a row's own text, at most."""
@@ -81,19 +84,22 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What a predictor call came to: the values, and what happened on the way.
 
-    `reply` is the free text that another model read the values out of, "" where none did.
+    `reply` is the free text that another model read the values out of, "" where none did. With `calls` the model has
+    not answered yet: it said `reply` and wants these tools called.
     """
 
-    values: dict[str, Any]
+    values: dict[str, Any] = {}
     reasks: int = 0
     notes: tuple[str, ...] = ()
     reply: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One predictor call: asked, parsed, checked, and asked again within its limits.
 
-    `exchanges`, where it is a list, collects what was said.
+    `exchanges`, where it is a list, collects what was said. `talk` is there where the model may call something before
+    it answers; `turns` are what it did so far, and with `final` it has to answer now.
     A rollout that is `sampled` is to differ; one that is not repeats the plain request as it stands, with another seed.
     """
 
@@ -106,11 +112,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
     exchanges: list[Exchange] | None = None
     sampled: bool = True
+    talk: Talk | None = None
+    turns: tuple[Turn, ...] = ()
+    final: bool = False
 
     async def said(self, inputs: Mapping[str, Any], validate: Validator | None = None) -> Said:
         """The values, how often it was asked again, and the failed assertions on the way. Raises RowFailed."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
-        messages = joined(self.speaker.prefix, self._row(inputs))
+        messages = joined(self.speaker.prefix, self._row(inputs), *self._so_far())
         parse_failures, reasks, notes = 0, 0, list[str]()
         failed: RowFailed | None = None
         accepted: Said | None = None
@@ -118,15 +127,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             completion = await self._complete(messages, reask=bool(reasks))
             if completion is None:
                 break
+            place = len(self.exchanges or ())
             try:
                 read = await self._read(completion, self.format_retries - parse_failures)
             except RowFailed as error:
+                self._keep(place, messages, completion, "")
                 if accepted is None or not error.failure.scored:
                     raise
                 break
             except ParseError as error:
                 failed = _unreadable(completion, error)
-                self._keep(messages, completion, str(failed))
+                self._keep(place, messages, completion, str(failed))
                 parse_failures += 1
                 if parse_failures > self.format_retries or failed.failure.kind != "parse":
                     break
@@ -135,8 +146,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                 parse_failures += read.reasks
                 reasks += read.reasks
                 read = msgspec.structs.replace(read, reasks=reasks, notes=tuple(notes))
-                verdict = validate(read.values) if validate else None
-                self._keep(messages, completion, verdict.message if verdict is not None else "")
+                verdict = validate(read.values) if validate and not read.calls else None
+                self._keep(place, messages, completion, verdict.message if verdict is not None else "")
                 if verdict is None:
                     return read
                 notes.append(verdict.message)
@@ -154,18 +165,22 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         assert failed is not None
         raise failed
 
-    def _keep(self, messages: tuple[Message, ...], completion: Completion, problem: str) -> None:
-        """Note what was said, where somebody watches."""
+    def _keep(self, place: int, messages: tuple[Message, ...], completion: Completion, problem: str) -> None:
+        """Note what was said, before what another model read out of it, where somebody watches."""
         if self.exchanges is not None:
-            self.exchanges.append(
-                Exchange(
-                    messages=messages, reply=completion.text, reasoning=completion.reasoning, problem=problem
-                )
-            )
+            reply = Message("assistant", completion.text, tool_calls=completion.tool_calls).shown()
+            said = Exchange(messages=messages, reply=reply, reasoning=completion.reasoning, problem=problem)
+            self.exchanges.insert(place, said)
 
     async def _read(self, completion: Completion, retries: int) -> Said:
         """What a reply says, read by its format, or by another model that may raise RowFailed. Raises ParseError."""
         format_, signature = self.speaker.predictor.format, self.speaker.signature
+        if self.talk is not None:
+            said, calls = self.talk.read(signature, completion)
+            if calls and self.final:
+                raise ParseError("Nothing can be called any more.")
+            if calls:
+                return Said(reply=said, calls=calls)
         values = format_.parse(signature, completion)
         if not isinstance(format_, TwoPart):
             return Said(values=with_reasoning(signature, values, completion.reasoning))
@@ -184,6 +199,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         [reply] = values.values()
         ordered = {f.name: found.values.get(f.name, f.default) for f in signature.outputs}
         return Said(values=with_reasoning(signature, ordered, reply), reasks=found.reasks, reply=reply)
+
+    def _so_far(self) -> Iterator[tuple[Message, ...]]:
+        """The turns before this call."""
+        if self.talk is None:
+            return
+        number = 0
+        for turn in self.turns:
+            yield self.talk.turn(turn, number)
+            number += len(turn.calls)
+        if self.final:
+            yield self.talk.closing()
 
     def _row(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The row's messages; advice is one input more, and without any the prompt is the plain one."""
@@ -213,8 +239,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return completion
 
     def _request(self, messages: tuple[Message, ...]) -> Request:
+        params = self.speaker.params
+        if self.talk is not None:
+            # What makes a provider write nothing but the answer keeps the model from calling anything first.
+            kept = params if self.final else {k: v for k, v in params.items() if k != "response_format"}
+            params = {**kept, **self.talk.params(final=self.final)}
         return self.lane.phase.effects.request(
-            self.model, messages, self.speaker.params, self.rollout, sampled=self.sampled
+            self.model, messages, params, self.rollout, sampled=self.sampled
         )
 
 
@@ -260,7 +291,15 @@ def speaker_of(predictor: Predictor, texts: PredictorTexts, spec: Spec) -> Speak
         prefix=predictor.format.prefix(signature, texts.demos if pool is None else ()),
         params={**predictor.format.params(signature), **predictor.params},
         pool=pool,
+        texts=texts,
     )
+
+
+def talking(speaker: Speaker, talk: Talk) -> Speaker:
+    """The speaker with what a talk says to the model, and with the turns of its demos."""
+    format_ = speaker.predictor.format
+    prefix = talk_prefix(format_, speaker.signature, speaker.texts.demos, talk)
+    return msgspec.structs.replace(speaker, prefix=prefix)
 
 
 def _described(signature: Signature, texts: PredictorTexts) -> Signature:

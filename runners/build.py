@@ -12,7 +12,7 @@ from promptc.runners.candidate import PredictorTexts
 from promptc.runners.formats.protocol import Format
 from promptc.runners.formats.registry import FORMATS
 from promptc.runners.modules.inner import unfit
-from promptc.runners.modules.protocol import Module, neighbours
+from promptc.runners.modules.protocol import Module, neighbours, talking_module
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.pipeline import Action, Graph, Node
 from promptc.runners.plugins import build
@@ -22,6 +22,7 @@ from promptc.spec.errors import SpecError
 from promptc.spec.expressions import Expression, compile_expression
 from promptc.spec.model import Loop, PythonCall, Retrieve, SetValues, Spec, Stage, Step, Subprogram
 from promptc.spec.pipeline import all_stages
+from promptc.spec.suggest import did_you_mean
 from promptc.spec.wiring import names_within, needs
 
 
@@ -30,7 +31,7 @@ def build_program(spec: Spec) -> Program:
     modules: dict[str, Module] = {}
     predictors: dict[str, Predictor] = {}
     for step in spec.steps:
-        module = _module(step)
+        module = _module(step, spec)
         modules[step.name] = module
         predictors.update(_predictors(step, module))
     return Program(
@@ -115,13 +116,27 @@ def _texts(stages: Sequence[Stage], predictors: Mapping[str, Predictor]) -> dict
     return texts
 
 
-def _module(step: Step) -> Module:
+def _module(step: Step, spec: Spec) -> Module:
     module: Module = build(MODULES, step.module)
-    reason = unfit(module, step.signature, len(step.checks))
+    reason = unfit(module, step.signature, len(step.checks)) or _unknown_tool(step, module, spec)
     if reason:
         finding = Diagnostic(message=reason, position=step.module.position, path="module")
         raise SpecError((finding,))
     return module
+
+
+def _unknown_tool(step: Step, module: Module, spec: Spec) -> str:
+    """A tool that the module names and the step's program has not; "" where there is none."""
+    talking = talking_module(module)
+    if talking is None:
+        return ""
+    prefix = step.name.rpartition(".")[0]
+    known = [use.name for key, use in spec.tools.items() if key.rpartition(".")[0] == prefix]
+    unknown = next((name for name in talking.tool_names() or () if name not in known), None)
+    if unknown is None:
+        return ""
+    hint = did_you_mean(unknown, known) or "declare it under tools:"
+    return f'no tool is called "{unknown}"; {hint}'
 
 
 def _assertions(step: Step) -> tuple[Assertion, ...]:

@@ -10,11 +10,32 @@ import msgspec
 from promptc.runners.retrievers.words import Language
 
 
+class Called(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool that a model called, and what came back. `failed` says that `result` is what went wrong."""
+
+    tool: str
+    arguments: Any = {}
+    result: str = ""
+    failed: bool = False
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reply on the way to an answer: what the model said, and what it called. `ends` where the answer came so."""
+
+    text: str = ""
+    calls: tuple[Called, ...] = ()
+    ends: bool = False
+
+
 class Demo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A worked example in a prompt: `labeled` (from the data) or `bootstrapped` (from a trace that passed)."""
+    """A worked example in a prompt: `labeled` (from the data) or `bootstrapped` (from a trace that passed).
+
+    `turns` are what a module with tools did on the way.
+    """
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    turns: tuple[Turn, ...] = ()
     source: Literal["labeled", "bootstrapped"] = "labeled"
     row_id: str = ""
 

@@ -28,6 +28,8 @@ from promptc.runners.models.request import (
     Usage,
 )
 from promptc.runners.phase import Lane, Phase
+from promptc.runners.sandbox import Code, Ran
+from promptc.runners.tools.protocol import Tools
 from promptc.spec.errors import Interrupted, Untrusted
 
 Content = TypeVar("Content")
@@ -65,6 +67,10 @@ class Models(Protocol):
         """What the model costs; None where no price is known."""
         ...
 
+    def calls_tools(self, name: str) -> bool:
+        """Whether the model can be shown tools in its provider's own way."""
+        ...
+
 
 Recall = Callable[[bytes], tuple[EffectKind, bytes] | None]
 """What another run recorded under a key; None where it has nothing."""
@@ -88,6 +94,14 @@ class Retrievers(Protocol):
 
         What is asked of another machine goes through `lane.outside`.
         """
+        ...
+
+
+class Interpreter(Protocol):
+    """What runs programs of models: `promptc.runners.sandbox.Sandbox`."""
+
+    async def run(self, code: Code) -> Ran:
+        """How far a program comes."""
         ...
 
 
@@ -115,6 +129,8 @@ class Effects:
         hooks: Hooks | None = None,
         *,
         retrievers: Retrievers | None = None,
+        tools: Tools | None = None,
+        sandbox: Interpreter | None = None,
         concurrency: int = 64,
         minutes: float | None = None,
         clock: Callable[[], float] | None = None,
@@ -129,6 +145,8 @@ class Effects:
         self.models = models
         self.hooks = hooks
         self.retrievers = retrievers
+        self.tools = tools
+        self.sandbox = sandbox
         self.concurrency = concurrency
         self.missing = missing
         self._recall = recall
@@ -274,6 +292,7 @@ class Effects:
         if not self.ledger.counts_tokens:
             return Amount(1)
         input_bound = sum(_bound(message) for message in request.messages) + 16
+        input_bound += len(msgspec.json.encode(request.params.get("tools", ())))
         output_bound = 0 if request.embeds else _max_tokens(request.params)
         return Amount(1, input_bound + output_bound, self.dollars(model, input_bound, output_bound))
 

@@ -43,11 +43,12 @@ class ScoredRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The directory of a run that is complete."""
+    """The directory of a run that is complete. `acted` says that its tools were called and not stubbed."""
 
     path: Path
     marker: Marker
     digests: dict[str, str]
+    acted: bool = False
 
     def rows(self, split: str | None = None) -> Iterator[ScoredRow]:
         """The rows of an `eval`; of an `optimize` those of its winner, which is the start where that has won.
@@ -104,7 +105,12 @@ def open_run(path: Path) -> FinishedRun:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{path / MANIFEST} cannot be read: {error}") from error
-    return FinishedRun(path=path, marker=marker, digests=manifest.get("digests", {}))
+    return FinishedRun(
+        path=path,
+        marker=marker,
+        digests=manifest.get("digests", {}),
+        acted="--allow-effects" in manifest.get("arguments", ()),
+    )
 
 
 class Recorded:

@@ -7,23 +7,25 @@ candidate, and the compiled form runs rows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from promptc.runners.asking import Predictor, Role, Speaker, speaker_of
+from promptc.runners.asking import Predictor, Role, Speaker, speaker_of, talking
 from promptc.runners.candidate import Candidate, Demo, PredictorTexts
 from promptc.runners.failures import RowFailed
 from promptc.runners.formats.messages import joined
 from promptc.runners.formats.protocol import TwoPart
 from promptc.runners.ledger import Amount
 from promptc.runners.models.request import Message
-from promptc.runners.modules.protocol import Module, judge_calls, shown_replies
+from promptc.runners.modules.protocol import Module, judge_calls, shown_replies, talking_module
 from promptc.runners.phase import Lane
 from promptc.runners.pipeline import Graph, Row, results_of
 from promptc.runners.retrievers.embedding import vector_calls
 from promptc.runners.step_call import StepCall, TraceStep
+from promptc.runners.talk import Talk
+from promptc.runners.tools.protocol import Function, Offered, with_description
 from promptc.spec.expressions import Expression, ExpressionError
 from promptc.spec.fields import Field, Signature
 from promptc.spec.model import Check, Spec, Step
@@ -134,8 +136,24 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bounded(self) -> bool:
-        """False where a prompt may show what other steps gave, or files: nobody knows beforehand how long that is."""
-        return self.graph is None and all(field.attachment is None for field in self.inputs)
+        """False where a prompt may show what other steps or tools gave, or files: nobody knows how long that is."""
+        plain = all(field.attachment is None for field in self.inputs)
+        return self.graph is None and plain and not any(map(talking_module, self.modules.values()))
+
+    def tool_keys(self, step: str, names: Sequence[str] | None) -> list[str]:
+        """The keys under `tools:` of the tools that a step calls so, of all of its program's without names."""
+        prefix = step.rpartition(".")[0]
+        own = [key for key in self.spec.tools if key.rpartition(".")[0] == prefix]
+        return own if names is None else [f"{prefix}.{name}" if prefix else name for name in names]
+
+    def tools(self) -> tuple[str, ...]:
+        """The keys under `tools:` that some step uses, in the order of the spec."""
+        used: set[str] = set()
+        for step, module in self.modules.items():
+            found = talking_module(module)
+            if found is not None:
+                used.update(self.tool_keys(step, found.tool_names()))
+        return tuple(key for key in self.spec.tools if key in used)
 
     def extractions(self) -> tuple[int, int]:
         """Fewest and most calls per row of the model that reads fields out of free replies, without re-asks."""
@@ -216,11 +234,31 @@ class CompiledProgram(msgspec.Struct, frozen=True, kw_only=True):
         """The length of all prompts without a row's own text."""
         return sum(speaker.characters() for speaker in self.speakers.values())
 
-    def messages(self, predictor: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+    def talk(
+        self, predictor: str, functions: Mapping[str, Sequence[Function]], *, native: bool
+    ) -> Talk | None:
+        """How a predictor talks about tools that offer these functions, by tool; None where it may call nothing."""
+        found = self.program.predictors[predictor]
+        module = talking_module(self.program.modules[found.step])
+        if module is None or found.suffix not in module.predictors(found.signature):
+            return None
+        texts = self.speakers[predictor].texts
+        offered = [
+            with_description(Offered(function, key), texts.descriptions).function
+            for key in self.program.tool_keys(found.step, module.tool_names())
+            for function in functions.get(key, ())
+        ]
+        return module.talk(found.signature, tuple(offered), native=native)
+
+    def messages(
+        self, predictor: str, inputs: Mapping[str, Any], talk: Talk | None = None
+    ) -> tuple[Message, ...]:
         """Exactly what is sent first for a row, without the demos that a model would have to choose for it."""
         speaker = self.speakers[predictor]
         if speaker.pool is not None:
             speaker = speaker.showing(speaker.pool.chosen_here(inputs) or ())
+        if talk is not None:
+            speaker = talking(speaker, talk)
         return joined(speaker.prefix, speaker.predictor.format.row(speaker.signature, inputs))
 
     def call_estimate(self, row_characters: int, output_tokens: float, dollars: Dollars) -> Amount:

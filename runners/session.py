@@ -137,18 +137,19 @@ def row_line(
 
 
 def _unseen(record: RowRecord) -> list[dict[str, Any]]:
-    """What predictors said beyond the prediction itself: reasoning, the outputs of inner steps, failed checks."""
+    """What predictors said beyond the prediction itself: reasoning, what tools were called, failed checks."""
     shown: Mapping[str, Any] = record.outputs or {}
     found = []
     for step in record.trace:
         extra = {name: value for name, value in step.outputs.items() if shown.get(name) != value}
-        if extra or step.notes or step.reply or step.kind == "skipped":
+        if extra or step.notes or step.reply or step.turns or step.kind == "skipped":
             found.append(
                 {
                     "predictor": step.predictor,
                     **({"kind": step.kind} if step.kind != "predict" else {}),
                     "outputs": extra,
                     **({"reply": step.reply} if step.reply else {}),
+                    **({"turns": msgspec.to_builtins(step.turns)} if step.turns else {}),
                     **({"notes": step.notes} if step.notes else {}),
                 }
             )

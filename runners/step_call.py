@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from promptc.runners.asking import Asked, Role, Speaker, Validator, Verdict
+from promptc.runners.asking import Asked, Role, Said, Speaker, Validator, Verdict, talking
+from promptc.runners.candidate import Turn
+from promptc.runners.conversation import Conversation
 from promptc.runners.exchange import Exchange
 from promptc.runners.failures import RowFailed
 from promptc.runners.metrics.protocol import Case, Metric, Score
+from promptc.runners.models.request import ToolCall
 from promptc.runners.phase import Lane
+from promptc.runners.sandbox import Code, Ran
+from promptc.runners.talk import Talk
+from promptc.runners.tools.protocol import Offered, Tools, with_description
+from promptc.runners.tools.using import Used, used
 from promptc.spec.model import Step
 
 if TYPE_CHECKING:
@@ -29,7 +37,8 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
 
     `predictor` is the step's name where `kind` is not `predict`. `kept` is False where a module ran several times and
     took the result of another run. `reply` is the free text that another model read the outputs out of, "" where none
-    did. `exchanges` are there where the run's effects are watched.
+    did, `turns` what a module with tools did before it answered. `exchanges` are there where the run's effects are
+    watched.
     """
 
     predictor: str
@@ -39,6 +48,7 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     reasks: int = 0
     notes: tuple[str, ...] = ()
     kept: bool = True
+    turns: tuple[Turn, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     reply: str = ""
 
@@ -96,35 +106,142 @@ class StepCall:
 
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
         """The outputs of one predictor, asked again with the exact error where the reply does not hold them."""
-        name = f"{self._step.name}.{predictor}" if predictor else self._step.name
+        name = self._named(predictor)
         speaker = await self._compiled.speakers[name].to_row(self._lane, inputs)
+        exchanges = self._watched()
+        said = await self._said(name, self._asked(speaker, exchanges, rollout), inputs)
+        self._leave(name, inputs, said, exchanges)
+        return said.values
+
+    def conversation(self, predictor: str, inputs: Mapping[str, Any], talk: Talk) -> Conversation:
+        """A call of one predictor in which the model may call something before it answers."""
+        name = self._named(predictor)
+        exchanges = self._watched()
+
+        async def ask(turns: tuple[Turn, ...], final: bool) -> Said:
+            speaker = await self._compiled.speakers[name].to_row(self._lane, inputs)
+            plain = self._asked(talking(speaker, talk), exchanges, 0)
+            asked = msgspec.structs.replace(plain, talk=talk, turns=turns, final=final)
+            return await self._said(name, asked, inputs)
+
+        def leave(said: Said, turns: tuple[Turn, ...]) -> None:
+            self._leave(name, inputs, said, exchanges, turns)
+
+        return Conversation(inputs, ask, leave)
+
+    def calls_natively(self, predictor: str) -> bool:
+        """Whether the predictor's model can be shown tools in its provider's own way."""
+        model = self._model(self._compiled.speakers[self._named(predictor)])
+        return self._lane.phase.effects.models.calls_tools(model)
+
+    async def offered(self, predictor: str, names: Sequence[str] | None) -> tuple[Offered, ...]:
+        """The functions of these tools, of all without names, as the candidate describes them. Raises RowFailed."""
+        texts = self._compiled.speakers[self._named(predictor)].texts
+        wanted = self._compiled.program.tool_keys(self._step.name, names)
+        if not wanted:
+            return ()
+        found = await self._tools().offered(self._lane, wanted)
+        return tuple(with_description(offered, texts.descriptions) for offered in found)
+
+    async def use(
+        self,
+        offered: Sequence[Offered],
+        calls: Sequence[ToolCall],
+        conversation: Conversation,
+        *,
+        first: int = 0,
+    ) -> tuple[Used, ...]:
+        """What comes of calls, all made at once. A tool that fails says so in its result. Raises RowFailed."""
+        return await used(self._lane, self._tools(), offered, calls, conversation, first)
+
+    async def run_code(self, code: Code) -> Ran:
+        """How far a program comes in the sandbox; recorded like everything that depends on the clock."""
+        sandbox = self._lane.phase.effects.sandbox
+        assert sandbox is not None, "a program that runs code is opened with a sandbox"
+
+        async def work() -> Any:
+            return msgspec.to_builtins(await sandbox.run(code))
+
+        return msgspec.convert(await self._lane.outside("sandbox", [msgspec.to_builtins(code)], work), Ran)
+
+    def seed(self, inputs: Mapping[str, Any]) -> str:
+        """What random numbers of a model's program begin with: equal for the run's seed and equal inputs."""
+        content = msgspec.json.encode(inputs, order="deterministic")
+        return f"{self._compiled.program.spec.run.seed}:{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+
+    def objection(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
+        """What an assertion has against outputs that no predictor gave; "" where all hold or none counts here."""
+        if not self._sampling.checked:
+            return ""
+        problems = zip(self.check(inputs, outputs), self.required(), strict=True)
+        return next((problem for problem, required in problems if problem and required), "")
+
+    def _tools(self) -> Tools:
+        tools = self._lane.phase.effects.tools
+        assert tools is not None, "a program with tools is opened with them"
+        return tools
+
+    def _named(self, predictor: str) -> str:
+        return f"{self._step.name}.{predictor}" if predictor else self._step.name
+
+    def _watched(self) -> list[Exchange] | None:
+        return [] if self._lane.phase.effects.watching else None
+
+    def _model(self, speaker: Speaker) -> str:
         role_model = "teacher" if self._role == "teacher" else "task"
-        model = role_model if speaker.predictor.model == "task" else speaker.predictor.model
-        asked = Asked(
+        return role_model if speaker.predictor.model == "task" else speaker.predictor.model
+
+    def _asked(self, speaker: Speaker, exchanges: list[Exchange] | None, rollout: int) -> Asked:
+        return Asked(
             lane=self._lane,
             speaker=speaker,
-            model=model,
+            model=self._model(speaker),
             role=self._role,
             rollout=self._numbered(rollout),
             sampled=bool(self._inner(rollout)) or not self._steady,
             format_retries=self._compiled.program.spec.run.format_retries,
             advice=self._sampling.advice,
-            exchanges=[] if self._lane.phase.effects.watching else None,
+            exchanges=exchanges,
         )
+
+    async def _said(self, name: str, asked: Asked, inputs: Mapping[str, Any]) -> Said:
+        """What the call comes to; one that fails is left in the trace where somebody watches. Raises RowFailed."""
         try:
-            said = await asked.said(inputs, self._validator(speaker, inputs))
+            return await asked.said(inputs, self._validator(asked.speaker, inputs))
         except RowFailed as error:
             if asked.exchanges is not None:
-                self._leave(name, inputs, asked, kind="failed", notes=(str(error),))
+                self._trace.append(
+                    TraceStep(
+                        predictor=name,
+                        kind="failed",
+                        inputs=dict(inputs),
+                        notes=(str(error),),
+                        turns=asked.turns,
+                        exchanges=tuple(asked.exchanges),
+                    )
+                )
             raise
-        self._leave(
-            name, inputs, asked, outputs=said.values, reasks=said.reasks, notes=said.notes, reply=said.reply
-        )
-        return said.values
 
-    def _leave(self, name: str, inputs: Mapping[str, Any], asked: Asked, **more: Any) -> None:
-        exchanges = tuple(asked.exchanges or ())
-        self._trace.append(TraceStep(predictor=name, inputs=dict(inputs), exchanges=exchanges, **more))
+    def _leave(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        said: Said,
+        exchanges: list[Exchange] | None,
+        turns: tuple[Turn, ...] = (),
+    ) -> None:
+        self._trace.append(
+            TraceStep(
+                predictor=name,
+                inputs=dict(inputs),
+                outputs=said.values,
+                reasks=said.reasks,
+                notes=said.notes,
+                reply=said.reply,
+                turns=turns,
+                exchanges=tuple(exchanges or ()),
+            )
+        )
 
     async def together(self, works: Sequence[Callable[[StepCall], Awaitable[Outcome]]]) -> list[Outcome]:
         """Do several things at once, each with a lane and a trace of its own; the traces are joined in order."""

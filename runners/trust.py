@@ -18,9 +18,10 @@ from typing import Any, Literal
 import msgspec
 
 from promptc.runners.hook_source import METRIC_ARGUMENTS, RETRIEVER_ARGUMENTS
+from promptc.runners.tools.function_source import read_function
 from promptc.spec.diagnostics import Position
 from promptc.spec.errors import TrustError
-from promptc.spec.model import PythonCall, Spec
+from promptc.spec.model import PythonCall, Spec, ToolUse
 from promptc.spec.pipeline import all_stages
 from promptc.spec.plugin import Plugin
 
@@ -49,7 +50,9 @@ class TrustFile(msgspec.Struct, frozen=True):
 
 
 def code_of(spec: Spec) -> list[CodeUse]:
-    """Everything in a spec that is code: functions of metrics and steps, also nested, and key commands."""
+    """Everything in a spec that is code: functions of metrics, steps and tools, also nested; commands for keys and
+    servers.
+    """
     plugins = [(f"metric `{use.name}`", use.plugin, use.position) for use in spec.metrics]
     plugins += [(f"retriever `{use.name}`", use.plugin, use.position) for use in spec.retrievers.values()]
     for step in spec.steps:
@@ -77,12 +80,34 @@ def code_of(spec: Spec) -> list[CodeUse]:
         for stage in all_stages((*spec.stages, *judging))
         if isinstance(stage.action, PythonCall)
     ]
+    functions += [_tool_function(spec, use) for use in spec.tools.values() if use.plugin.name == "python"]
     commands = [
         CodeUse(kind="command", reference=command, used_by=f"model `{name}`", position=model.position)
         for name, model in spec.models.items()
         if (command := model.api_key_command) is not None
     ]
+    commands += [
+        CodeUse(kind="command", reference=" ".join(command), used_by=f"tool `{name}`", position=use.position)
+        for name, use in spec.tools.items()
+        if (command := use.plugin.params.get("command")) and use.plugin.name == "mcp"
+    ]
     return functions + commands
+
+
+def _tool_function(spec: Spec, use: ToolUse) -> CodeUse:
+    """The function behind a tool, which is called with the arguments that its source declares."""
+    reference = use.plugin.params["function"]
+    try:
+        arguments = tuple(read_function(Path(spec.base), reference, use.name).schema["properties"])
+    except ValueError:
+        arguments = METRIC_ARGUMENTS  # what is wrong with it is found where tools are checked
+    return CodeUse(
+        kind="function",
+        reference=reference,
+        used_by=f"tool `{use.name}`",
+        position=use.position,
+        arguments=arguments,
+    )
 
 
 def allowed(base: str | Path, *, flag: bool, environment: Mapping[str, str]) -> bool:

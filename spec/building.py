@@ -11,6 +11,7 @@ import msgspec
 
 from promptc.spec.diagnostics import Findings
 from promptc.spec.expressions import ExpressionError, compile_expression, wrong_reference
+from promptc.spec.fields import field_tree
 from promptc.spec.files import Folder
 from promptc.spec.gates import parse_gate
 from promptc.spec.model import (
@@ -24,13 +25,16 @@ from promptc.spec.model import (
     RetrieverUse,
     RunSettings,
     Subprogram,
+    ToolUse,
 )
 from promptc.spec.nodes import Node, Path, children, dotted, plain
 from promptc.spec.plugin import Plugin
 from promptc.spec.structure import Schema, whole_numbers
 from promptc.spec.type_text import TypeTextError
+from promptc.spec.types import TypeBuilder
 
 RETRIEVER_KEYS = ("k",)
+TOOL_KEYS = ("description", "effects", "timeout", "stubs")
 METRIC_KEYS = ("name", "weight", "negate", "field", "expected", "when", "model")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
@@ -297,6 +301,22 @@ class Parts:
             params["documents"] = self._data_path(written, (*path, plugin.name, "documents"))
         judged = msgspec.structs.replace(plugin, params=params)
         return RetrieverUse(plugin=judged, name=str(path[1]), position=node.key or node.position, **own)
+
+    def tools(self, types: TypeBuilder) -> dict[str, ToolUse]:
+        """What models may call, by name; the arguments that one declares as plain field types."""
+        return {str(path[1]): self._tool(node, path, types) for path, node in self.entries("tools")}
+
+    def _tool(self, node: Node, path: Path, types: TypeBuilder) -> ToolUse:
+        plugin = self.plugin("tool", node, path)
+        own = {key: value for key, value in plugin.params.items() if key in TOOL_KEYS}
+        params = {key: value for key, value in plugin.params.items() if key not in TOOL_KEYS}
+        if "arguments" in params:
+            declared = node.value[plugin.name].value["arguments"]
+            fields = types.fields(declared, (*path, plugin.name, "arguments"))
+            params["arguments"] = {field.name: field_tree(field) for field in fields}
+        plugin = msgspec.structs.replace(plugin, params=params)
+        tree = {**own, "plugin": plugin, "name": str(path[1]), "position": node.key or node.position}
+        return msgspec.convert(tree, ToolUse, strict=False)
 
     def metrics(self, scope: Scope, programs: ProgramReader) -> tuple[MetricUse, ...]:
         """Metrics with what they are applied to. Every name is there once."""

@@ -16,6 +16,8 @@ WHOLE_PREDICTION = frozenset({"llm_judge", "python", "all", "any"})
 """Metrics that judge all outputs together unless `field:` names one."""
 PASSAGE_METRICS = frozenset({"recall_at_k", "mrr", "ndcg", "passage_match"})
 """Metrics that judge passages: an output field's, or those that a step found."""
+TOOL_METRICS = frozenset({"tool_called", "trajectory"})
+"""Metrics that look at the tools that were called, and at no output."""
 OTHER_FIGURES = ("cost", "models", "winner")
 """Groups of figures that are no part of the data."""
 
@@ -207,7 +209,14 @@ class _Checker:
                 path=path,
                 hint=did_you_mean(field, self._outputs),
             )
-        if field is None and len(self._outputs) > 1 and name not in WHOLE_PREDICTION:
+        if name == "trajectory" and use.expected is None:
+            self.findings.error(
+                "trajectory: nothing says which tools should be called",
+                use.position,
+                path=path.rpartition(".")[0],
+                hint="add expected: with the column that lists them",
+            )
+        if field is None and len(self._outputs) > 1 and name not in WHOLE_PREDICTION | TOOL_METRICS:
             self.findings.error(
                 f'the metric "{name}" judges one output, and there are {len(self._outputs)}',
                 use.position,
@@ -224,7 +233,7 @@ class _Checker:
         read: set[str] = set()
         for use in self._spec.metrics:
             for name, params, field in _with_parts([(use.plugin.name, use.plugin.params, use.field)]):
-                if _judges_a_step(name, params):
+                if name in TOOL_METRICS or _judges_a_step(name, params):
                     continue
                 if field is not None:
                     read.add(field)

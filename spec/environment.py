@@ -13,7 +13,7 @@ from promptc.spec.suggest import closest
 
 ALLOWED = (
     "models.*.model, api_base, api_key, api_key_command and headers, the paths under data:, "
-    "and documents, url, api_key and headers of a retriever"
+    "documents, url, api_key and headers of a retriever, and url, headers and environment of a tool"
 )
 
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -134,6 +134,11 @@ def _kind(path: Path) -> str:
             return "value"
         if (len(path) == 4 and path[3] == "api_key") or path[3] == "headers":
             return "credential"
+    if path[:1] == ("tools",) and len(path) > 3:
+        if len(path) == 4 and path[3] == "url":
+            return "value"
+        if path[3] in ("headers", "environment"):
+            return "credential"
     if path == ("data",) or (
         len(path) == 2 and path[0] == "data" and path[1] in ("path", "train", "dev", "test")
     ):
@@ -149,12 +154,14 @@ def _is_rows(path: Path) -> bool:
 def _check_credential(path: Path, node: Node, findings: Findings) -> None:
     """Credentials come from the environment and stand nowhere else."""
     text: str = node.value
-    if path[:1] not in (("models",), ("retrievers",)):
+    if path[:1] not in (("models",), ("retrievers",), ("tools",)):
         return
     own = path[2:] if path[0] == "models" else path[3:]
     bare = _REFERENCE.sub("", text)
     written_out = looks_like_key(bare) or _URL_WITH_PASSWORD.search(bare) is not None
-    if own == ("api_key",) or (own[:1] == ("headers",) and _CREDENTIAL_HEADER.search(str(path[-1]))):
+    if own == ("api_key",) or (
+        own[:1] in (("headers",), ("environment",)) and _CREDENTIAL_HEADER.search(str(path[-1]))
+    ):
         written_out = written_out or any(_LONG_TOKEN.fullmatch(word) for word in bare.split())
     if written_out:
         name = "PASSWORD" if "://" in text else "API_KEY"

@@ -67,3 +67,17 @@ def enum_labels(field: Field) -> tuple[str, ...]:
         if values and all(isinstance(value, str) or value is None for value in values):
             return tuple(value for value in values if value is not None)
     return ()
+
+
+def field_tree(field: Field) -> dict[str, Any]:
+    """The field in its long form, as a spec writes it."""
+    tree: dict[str, Any] = dict(field.schema)
+    if any(field.labels.values()):
+        tree["enum"] = dict(field.labels)
+        if None in field.schema["enum"]:
+            tree["nullable"] = True
+    if field.description:
+        tree["description"] = field.description
+    if field.default is not msgspec.UNSET:
+        tree["default"] = field.default
+    return tree

@@ -16,7 +16,6 @@ from promptc.spec.grammar_models import model, models
 from promptc.spec.grammar_types import (
     NAME,
     NAME_IN_WORDS,
-    NOT_YET,
     Schema,
     choice,
     flag,
@@ -31,11 +30,11 @@ from promptc.spec.grammar_types import (
 from promptc.spec.nodes import Path
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = ("metric", "optimizer", "module", "format", "retriever")
+KINDS = ("metric", "optimizer", "module", "format", "retriever", "tool")
 """The kinds of plug-in that a spec names by their parameters."""
 
-ANNOUNCED: dict[str, tuple[str, ...]] = {"module": ("react",)}
-"""Plug-ins that the grammar has and this version has not."""
+TOOL_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+TOOL_NAME_IN_WORDS = "at most 64 letters, digits and underscores, starting with a letter"
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -46,7 +45,6 @@ class Later(msgspec.Struct, frozen=True):
 
 
 LATER: tuple[Later, ...] = (
-    Later(("tools",)),
     Later(("run", "record")),
     Later(("run", "runner"), "local"),
     Later(("models", "*", "batch"), False),
@@ -57,7 +55,7 @@ def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mappin
     """The whole schema. `plugins` maps a kind to names and the schemas of their parameters, which may refer
     to `definitions`.
     """
-    kinds = {kind: plugin(kind, plugins[kind], ANNOUNCED.get(kind, ())) for kind in KINDS}
+    kinds = {kind: plugin(kind, plugins[kind]) for kind in KINDS}
     return {
         "$schema": DRAFT,
         "title": "promptc spec",
@@ -70,7 +68,6 @@ def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mappin
             **type_definitions(),
             "model": model(),
             "step": sections.step(),
-            "anyPlugin": _any_plugin(),
             "longText": _long_text(),
             **kinds,
             **definitions,
@@ -78,22 +75,17 @@ def spec_schema(plugins: Mapping[str, Mapping[str, Schema]], definitions: Mappin
     }
 
 
-def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] = ()) -> Schema:
+def plugin(kind: str, entries: Mapping[str, Schema]) -> Schema:
     """A plug-in of a kind: its name, or a mapping from its one name to its parameters."""
-    later: dict[str, Schema] = {
-        name: {"type": ["object", "null"], "description": f"{name}.{NOT_YET}", "examples": [{}]}
-        for name in announced
-    }
     known = {name: with_own_keys(kind, schema) for name, schema in entries.items()}
-    names = [*entries, *announced]
     article = "An" if kind[0] in "aeiou" else "A"
     return {
         "type": ["string", "object"],
         "title": kind,
         "description": f"{article} {kind}: its name, or a mapping from its name to its parameters.",
         "if": {"type": "string"},
-        "then": {"enum": names, "title": kind},
-        "properties": {**known, **later},
+        "then": {"enum": list(entries), "title": kind},
+        "properties": known,
         "additionalProperties": False,
         "minProperties": 1,
         "maxProperties": 1,
@@ -101,8 +93,8 @@ def plugin(kind: str, entries: Mapping[str, Schema], announced: tuple[str, ...] 
 
 
 def with_own_keys(kind: str, schema: Schema) -> Schema:
-    """The parameters of a plug-in, and with a metric or a retriever what every one of them takes."""
-    own = {"metric": metric_keys, "retriever": retriever_keys}.get(kind)
+    """The parameters of a plug-in, and with a metric, a retriever or a tool what every one of them takes."""
+    own = {"metric": metric_keys, "retriever": retriever_keys, "tool": tool_keys}.get(kind)
     return schema if own is None else {**schema, "properties": {**own(), **schema["properties"], **own()}}
 
 
@@ -139,15 +131,42 @@ def retriever_keys() -> dict[str, Schema]:
     return {"k": whole("How many passages a search brings, unless it says so itself.", 4, minimum=1)}
 
 
-def _any_plugin() -> Schema:
+def tool_keys() -> dict[str, Schema]:
+    """What every entry under `tools:` takes besides the tool's own parameters."""
+    arguments = {
+        "type": "object",
+        "description": "The stub answers calls whose arguments hold all of these; without it, every call.",
+        "examples": [{"city": "Paris"}],
+    }
+    stub = {
+        "type": "object",
+        "properties": {
+            "result": {"description": "What is answered.", "examples": ["sent"]},
+            "arguments": arguments,
+            "tool": text("The function of a server that offers several.", "send_mail", minLength=1),
+        },
+        "required": ["result"],
+        "additionalProperties": False,
+    }
     return {
-        "type": ["string", "object"],
-        "title": "plug-in",
-        "description": "A plug-in: its name, or a mapping from its name to its parameters.",
-        "minLength": 1,
-        "minProperties": 1,
-        "maxProperties": 1,
-        "additionalProperties": {"type": ["object", "null"]},
+        "description": text(
+            "What models are told that it does, in place of what it says of itself.",
+            "Finds the page of the handbook that answers a question.",
+        ),
+        "effects": choice(
+            "What it does outside: nothing, look something up, or change something. eval and optimize call what "
+            "writes only with --allow-effects, and answer from stubs otherwise.",
+            "none",
+            "read",
+            "write",
+        ),
+        "timeout": number("Seconds for one call.", 10, exclusiveMinimum=0),
+        "stubs": many(
+            "What is answered in place of a call, in eval and optimize, by the first that fits.",
+            stub,
+            [{"result": "sent"}],
+            minItems=1,
+        ),
     }
 
 
@@ -196,7 +215,6 @@ def _program() -> dict[str, Schema]:
 
 
 def _pipeline() -> dict[str, Schema]:
-    plugins = {"$ref": "#/$defs/anyPlugin"}
     expression: Schema = {"type": "string", "minLength": 1}
     return {
         "pipeline": many(
@@ -226,9 +244,10 @@ def _pipeline() -> dict[str, Schema]:
             propertyNames={"pattern": NAME, "$comment": NAME_IN_WORDS},
         ),
         "tools": named(
-            "What a model may call." + NOT_YET,
-            plugins,
-            {"search": {"python": {"function": "tools.py:search"}}},
+            "What a model may call: tools by the name under which it does.",
+            {"$ref": "#/$defs/tool"},
+            {"calculate": "calculator", "order": {"python": {"function": "tools.py:order_status"}}},
+            propertyNames={"pattern": TOOL_NAME, "$comment": TOOL_NAME_IN_WORDS},
         ),
     }
 

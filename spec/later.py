@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from promptc.spec.building import Parts
-from promptc.spec.grammar import ANNOUNCED, LATER, Later
+from promptc.spec.grammar import LATER, Later
 from promptc.spec.nodes import Node, Path, children, dotted
 
 _NOT_YET = "is not available yet in this version"
 
 
 def refuse_later(parts: Parts) -> None:
-    """Note every key, value and plug-in that has to wait."""
+    """Note every key and value that has to wait."""
     for later in LATER:
         for path, node in _matches(parts.root, later):
             if parts.usable(path):
@@ -18,8 +18,6 @@ def refuse_later(parts: Parts) -> None:
                     f"{dotted(path)}:" if later.unless is _nothing() else f"{dotted(path)}: {_shown(node)}"
                 )
                 parts.findings.error(f"{shown} {_NOT_YET}", node.place, path=dotted(path))
-    for kind, names in ANNOUNCED.items():
-        _announced(parts, kind, names)
 
 
 def _nothing() -> object:
@@ -44,12 +42,3 @@ def _matches(root: Node, later: Later) -> list[tuple[Path, Node]]:
             if part in ("*", key)
         ]
     return [(path, node) for path, node in found if later.unless is _nothing() or node.value != later.unless]
-
-
-def _announced(parts: Parts, kind: str, names: tuple[str, ...]) -> None:
-    node = parts.root.value.get(kind)
-    if node is None or not parts.sound((kind,)):
-        return
-    name = node.value if isinstance(node.value, str) else next(iter(node.value))
-    if name in names:
-        parts.findings.error(f"the {kind} {name} {_NOT_YET}", node.place, path=kind)

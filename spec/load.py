@@ -213,6 +213,7 @@ class _Reading:
             stages=program.stages if isinstance(program, Pipeline) else (),
             results=program.results if isinstance(program, Pipeline) else {},
             retrievers={**self._programs.retrievers, **parts.retrievers()},
+            tools={**self._programs.tools, **parts.tools(types)},
             metrics=parts.metrics(metric_scope(judged), self._programs.read),
             objective=_objective(objective),
             slices=parts.texts("slices"),

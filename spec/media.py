@@ -49,14 +49,14 @@ def most_bytes(schema: Schema) -> int:
 
 
 def misplaced(schema: Schema, side: str) -> str:
-    """Why a field of the `inputs` or `outputs` cannot have this type; "" where it can."""
+    """Why a field of the `inputs` or `outputs`, or an argument of a tool, cannot have this type; "" where it can."""
     inside = [name for name, depth in _special(schema, 0) if depth > _allowed_depth(name)]
     if inside:
         return f"{_named(inside[0])} inside of another type: only a list of images, recordings or files works"
-    if side == "outputs":
+    if side in ("outputs", "arguments"):
         found = next((name for name, _ in _special(schema, 0) if name in ATTACHMENTS or name == HISTORY), "")
         if found:
-            return f"{_named(found)} can only be an input: models answer in text"
+            return f"{_named(found)} can only be an input: what models write is text"
     return ""
 
 

@@ -230,6 +230,36 @@ class RetrieverUse(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
 
 
+Effects = Literal["none", "read", "write"]
+"""What a tool does outside: nothing, look something up, or change something."""
+
+
+class Stub(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool answers in place of being called, where the arguments hold all of these values.
+
+    `tool` names a function of a server that offers several; None where there is only one.
+    """
+
+    result: Any
+    arguments: dict[str, Any] = {}
+    tool: str | None = None
+
+
+class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry under `tools:`: what a model may call, under the name by which it does.
+
+    `description` and `effects` go before what the tool says of itself. `timeout` is in seconds for one call.
+    """
+
+    plugin: Plugin
+    name: str
+    description: str = ""
+    effects: Effects | None = None
+    timeout: float = 30.0
+    stubs: tuple[Stub, ...] = ()
+    position: Position | None = None
+
+
 class RoleBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A wall for one role."""
 
@@ -311,6 +341,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stages: tuple[Stage, ...] = ()
     results: dict[str, str] = {}
     retrievers: dict[str, RetrieverUse] = {}
+    tools: dict[str, ToolUse] = {}
     metrics: tuple[MetricUse, ...] = ()
     objective: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from promptc.spec.model import (
     Stage,
     Step,
     Subprogram,
+    ToolUse,
 )
 from promptc.spec.nodes import Node, plain
 from promptc.spec.pipeline import StageReader, asking_steps
@@ -152,13 +153,14 @@ class _Source(msgspec.Struct, frozen=True):
 
 
 class ProgramFiles:
-    """Reads the programs that steps name. `models`, `retrievers` and `files` collect what they bring along."""
+    """Reads the programs that steps name. `models`, `retrievers`, `tools` and `files` collect what they bring along."""
 
     def __init__(self, load: LoadProgram, depth: int) -> None:
         self._load = load
         self._depth = depth
         self.models: dict[str, Model] = {}
         self.retrievers: dict[str, RetrieverUse] = {}
+        self.tools: dict[str, ToolUse] = {}
         self.files: dict[str, str] = {}
 
     def read(self, parts: Parts, node: Node, name: str) -> Subprogram | None:
@@ -184,6 +186,7 @@ class ProgramFiles:
         self.retrievers |= {
             f"{name}.{own}": _moved_retriever(use, name, inner) for own, use in spec.retrievers.items()
         }
+        self.tools |= {f"{name}.{own}": _moved_tool(use, inner) for own, use in spec.tools.items()}
         self.files |= {os.path.normpath(os.path.join(inner, file)): mark for file, mark in spec.files.items()}
         return _as_step(spec, parts, name, source.texts)
 
@@ -298,6 +301,15 @@ def _moved_retriever(use: RetrieverUse, prefix: str, folder: str) -> RetrieverUs
         params["retrievers"] = [f"{prefix}.{name}" for name in params["retrievers"]]
     plugin = msgspec.structs.replace(use.plugin, params=params)
     return msgspec.structs.replace(use, name=f"{prefix}.{use.name}", plugin=plugin)
+
+
+def _moved_tool(use: ToolUse, folder: str) -> ToolUse:
+    """A tool of a program, as the outer spec finds it; models go on calling it by its own name."""
+    params = use.plugin.params
+    if use.plugin.name != "python":
+        return use
+    moved = {**params, "function": _moved(params["function"], folder)}
+    return msgspec.structs.replace(use, plugin=msgspec.structs.replace(use.plugin, params=moved))
 
 
 class _Change(msgspec.Struct, frozen=True, kw_only=True):

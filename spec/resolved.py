@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from promptc.spec.fields import Field, Signature
+from promptc.spec.fields import Signature, field_tree
 from promptc.spec.model import (
     DEFAULT_K,
     Action,
@@ -29,6 +29,7 @@ from promptc.spec.model import (
     Spec,
     Stage,
     Step,
+    ToolUse,
 )
 from promptc.spec.plugin import Plugin
 
@@ -45,8 +46,9 @@ def resolved_tree(spec: Spec) -> Tree:
         use for name, use in spec.retrievers.items() if "." not in name
     ]  # programs keep theirs to themselves
     tree |= _given("retrievers", {use.name: _retriever(use, spec.base) for use in own})
+    tree |= _given("tools", {use.name: _tool(use) for key, use in spec.tools.items() if "." not in key})
     if spec.stages:
-        tree["inputs"] = {field.name: _field(field) for field in spec.inputs}
+        tree["inputs"] = {field.name: field_tree(field) for field in spec.inputs}
         tree["pipeline"] = [_stage(stage) for stage in spec.stages]
         tree["outputs"] = spec.results
     else:
@@ -152,21 +154,9 @@ def _action(action: Action) -> Tree:
 
 def _fields(signature: Signature) -> Tree:
     return {
-        "inputs": {field.name: _field(field) for field in signature.inputs},
-        "outputs": {field.name: _field(field) for field in signature.outputs},
+        "inputs": {field.name: field_tree(field) for field in signature.inputs},
+        "outputs": {field.name: field_tree(field) for field in signature.outputs},
     }
-
-
-def _field(field: Field) -> Tree:
-    tree: Tree = dict(field.schema)
-    if any(field.labels.values()):
-        tree["enum"] = dict(field.labels)
-        if None in field.schema["enum"]:
-            tree["nullable"] = True
-    tree |= _given("description", field.description)
-    if field.default is not msgspec.UNSET:
-        tree["default"] = field.default
-    return tree
 
 
 def _check(check: Check) -> str | Tree:
@@ -196,6 +186,13 @@ def _retriever(use: RetrieverUse, base: str) -> str | Tree:
 def _promotion(promotion: Promotion) -> str | Tree:
     tree = _different(promotion)
     return promotion.path if tree.keys() == {"path"} else tree
+
+
+def _tool(use: ToolUse) -> str | Tree:
+    own = {key: value for key, value in _different(use).items() if key not in ("plugin", "name", "stubs")}
+    stubs = [_different(stub) for stub in use.stubs]
+    params = {**own, **_given("stubs", stubs), **use.plugin.params}
+    return {use.plugin.name: params} if params else use.plugin.name
 
 
 def _plugin(plugin: Plugin) -> str | Tree:

@@ -26,6 +26,7 @@ class ScriptedModels:
         self.in_flight = 0
         self.most_in_flight = 0
         self.die_after: int | None = None
+        self.native = False
 
     def request(
         self, name: str, messages: tuple[Message, ...], params: dict[str, Any] | None = None, rollout: int = 0
@@ -50,6 +51,9 @@ class ScriptedModels:
     def pricing(self, name: str) -> Pricing:
         million = self._price * 1_000_000
         return Pricing(((0, Price(input=million, output=million)),))
+
+    def calls_tools(self, name: str) -> bool:
+        return self.native
 
     def distinct(self) -> int:
         return len({request.key() for request in self.asked})

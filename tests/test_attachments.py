@@ -67,7 +67,7 @@ def test_types_in_one_line(text, schema):
 @pytest.mark.parametrize(
     ("signature", "message"),
     [
-        ("text -> picture: image", "an image can only be an input: models answer in text"),
+        ("text -> picture: image", "an image can only be an input: what models write is text"),
         ("text -> talk: history", "a history can only be an input"),
         ("text -> all: list[file]", "a file can only be an input"),
         ("all: dict[str, image] -> text", "an image inside of another type"),
@@ -110,7 +110,7 @@ def test_a_misplaced_type_is_found_where_it_stands():
     spec = "version: 1\nmodels: {task: a/b}\ndata: x.jsonl\nfields:\n  inputs: {a: string}\n  outputs: {b: image}\n"
     _, findings = load(spec, file="spec.yaml", base=Path("."))
     assert [(f.message, f.position.line) for f in findings] == [
-        ("an image can only be an input: models answer in text", 6)
+        ("an image can only be an input: what models write is text", 6)
     ]
 
 

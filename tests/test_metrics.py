@@ -1399,10 +1399,13 @@ EXAMPLE_PARAMETERS: dict[str, dict[str, Any]] = {
     "all": {"metrics": ["exact_match"]},
     "any": {"metrics": ["exact_match"]},
     "grounded": {"passages": "context"},
+    "tool_called": {"tool": "search"},
 }
 OF_PASSAGES = {"recall_at_k", "mrr", "ndcg", "passage_match", "grounded"}
 """These leave rows out whose gold names no passage; see test_retrieval_metrics.py."""
-ALONE = sorted(METRICS.keys() - {"llm_judge", "pairwise_judge", "python"})
+OF_THE_TRACE = {"tool_called", "trajectory"}
+"""Metrics that look at what happened on the way, and at no output."""
+ALONE = sorted(METRICS.keys() - {"llm_judge", "pairwise_judge", "python"} - OF_THE_TRACE)
 
 
 def example(name: str) -> Metric:

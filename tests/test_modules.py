@@ -22,6 +22,7 @@ from promptc.runners.models.request import CallFailed, Completion
 from promptc.runners.modules.majority import canonical
 from promptc.runners.modules.registry import MODULES
 from promptc.runners.rows import inline_rows
+from promptc.runners.sandbox import Sandbox
 from promptc.spec.errors import SpecError
 from promptc.spec.load import load
 from promptc.spec.model import Budget
@@ -89,6 +90,9 @@ def written(outputs, format_="chat"):
         return outputs
     if format_ == "json":
         return json.dumps(outputs)
+    if format_ == "xml":
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in outputs.items()}
+        return "".join(f"<{name}>{text}</{name}>" for name, text in texts.items())
     return answer(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in outputs.items()})
 
 
@@ -112,6 +116,7 @@ class World:
             Ledger(budget or Budget()),
             self.models,
             concurrency=workers,
+            sandbox=(sandbox := Sandbox()),
         )
         examples = tuple(
             inline_rows([{"text": f"row {n}", "id": f"r{n}"} for n in range(rows)], id_field="id")
@@ -123,11 +128,13 @@ class World:
                 return await Evaluator(effects=effects, judge=None).evaluate(arm, examples)
             finally:
                 await effects.drain()
+                await sandbox.close()
                 effects.journal.close()
 
         self.records = asyncio.run(work())
         self.spent = effects.ledger.spent
         self.by_role = effects.ledger.by_role()
+        self.first_calls = effects.ledger.first_calls
 
     @property
     def record(self):
@@ -172,11 +179,20 @@ def scripted(right, wrong):
     """Per module its parameters and what its samples say, where the right answer has to come out."""
 
     def comparing(request):
-        if "[[ ## attempts ## ]]" in "".join(m.content for m in request.messages[1:]):
+        said = "".join(m.content for m in request.messages[1:])
+        if "[[ ## attempts ## ]]" in said or "<attempts>" in said:
             return {"reasoning": "the third has it", **right}
         return (wrong, MALFORMED, right)[request.rollout]
 
+    def in_turn(*replies):
+        return lambda request: replies[[m.role for m in request.messages].count("assistant")]
+
+    program = f"```python\n{right!r}\n```"
     return {
+        "predict": ({}, in_turn(MALFORMED, right)),
+        "chain_of_thought": ({}, in_turn(MALFORMED, {"reasoning": "so", **right})),
+        "react": ({}, in_turn(MALFORMED, right)),
+        "program_of_thought": ({}, in_turn("```python\n1 / 0\n```", program)),
         "majority": ({"module": "predict", "n": 4}, by_rollout(wrong, right, MALFORMED, right)),
         "best_of_n": ({"n": 3}, by_rollout(MALFORMED, wrong, right)),
         "multi_chain_comparison": ({"module": "predict"}, comparing),
@@ -184,20 +200,32 @@ def scripted(right, wrong):
     }
 
 
-@pytest.mark.parametrize("format_", ["chat", "json"])
+RUNNING_SEVERAL = {"majority", "best_of_n", "multi_chain_comparison", "refine"}
+"""Modules that run another one and say in a note which result they took."""
+
+
+def test_the_table_has_every_module():
+    assert scripted({}, {}).keys() == MODULES.keys()
+
+
+@pytest.mark.parametrize("format_", ["chat", "json", "xml"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", [name for name in MODULES if name in scripted({}, {})])
-def test_the_right_answer_comes_out_in_every_shape_and_format(name, shape, format_):
+@pytest.mark.parametrize("name", MODULES)
+def test_the_right_answer_comes_out_in_every_shape_and_format(name, shape, format_, tmp_path):
     keys, right, wrong, check = SHAPES[shape]
     params, reply = scripted(right, wrong)[name]
-    world = World(
-        {name: params}, reply, format=format_, **keys, **({} if name == "majority" else asserting(check))
-    )
+    keys = {**keys, "format": format_, **({} if name == "majority" else asserting(check))}
+    world = World({name: params}, reply, path=tmp_path / "journal", **keys)
     assert world.record.failure is None
     assert world.outputs == right
-    assert any(step.outputs == right for step in world.record.trace if step.kept)
-    assert not any(step.outputs == wrong for step in world.record.trace if step.kept)
-    assert sum(len(step.notes) for step in world.record.trace) == 1
+    kept = [step for step in world.record.trace if step.kept]
+    assert any(right.items() <= step.outputs.items() for step in kept)
+    assert not any(step.outputs == wrong for step in kept)
+    assert sum(len(step.notes) for step in world.record.trace) == (name in RUNNING_SEVERAL)
+    low, high = world.program.calls()
+    assert low <= world.first_calls <= high
+    again = World({name: params}, lambda _: CallFailed("asked again"), path=tmp_path / "journal", **keys)
+    assert again.records == world.records
 
 
 def test_the_first_request_is_the_plain_one_of_the_inner_module():

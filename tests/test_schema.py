@@ -9,7 +9,7 @@ import pytest
 
 from promptc.cli.schema import COMMITTED, REGISTRIES, assemble, parameters, serialize
 from promptc.runners.plugins import load_class
-from promptc.spec import grammar, load
+from promptc.spec import load
 
 TOP_LEVEL = [
     "version",
@@ -138,7 +138,7 @@ def test_every_key_of_the_grammar_has_its_place(schema):
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_every_plug_in_stands_in_it_with_its_parameters(schema, kind):
     entries = schema["$defs"][kind]["properties"]
-    assert set(entries) == set(REGISTRIES[kind]) | set(grammar.ANNOUNCED.get(kind, ()))
+    assert set(entries) == set(REGISTRIES[kind])
     assert set(schema["$defs"][kind]["then"]["enum"]) == set(entries)
     for name, target in REGISTRIES[kind].items():
         own = {field.encode_name for field in msgspec.structs.fields(load_class(target))}

@@ -173,11 +173,9 @@ def test_the_second_spec_of_the_design_says_what_it_says(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "path"),
     [
-        ("tools: {x: {python: {function: 't.py:f'}}}", "tools"),
         ("run: {runner: ray}", "run.runner"),
         ("run: {record: {calls: c.jsonl}}", "run.record"),
         ("models: {task: {model: a/b, batch: true}}", "models.task.batch"),
-        ("module: react", "module"),
     ],
 )
 def test_what_is_not_carried_out_yet_is_said_and_never_ignored(lines, path):

@@ -42,7 +42,7 @@ def render(spec: Path | None, **typed: Any) -> int:
     from promptc.cli.entry import open_view
     from promptc.cli.loading import load, read_candidate, read_environment
     from promptc.cli.opening import own_candidate
-    from promptc.cli.rendering import rendered_json, rendered_text
+    from promptc.cli.rendering import View, rendered_json, rendered_text
     from promptc.runners.build import build_program
 
     terminal = open_view(typed)
@@ -55,8 +55,30 @@ def render(spec: Path | None, **typed: Any) -> int:
     row = _row(loaded, typed["row_id"]) if typed["row_id"] else None
     upstream = _upstream(typed["run"], typed["row_id"], terminal, environment) if typed["run"] else {}
     show = rendered_json if typed["as_json"] else rendered_text
-    terminal.write(show(program.compile(candidate), row, typed["step"], upstream))
+    compiled = program.compile(candidate)
+    functions = _functions(compiled.program, typed["run"], terminal, environment)
+    terminal.write(
+        show(View(compiled=compiled, row=row, step=typed["step"], upstream=upstream, functions=functions))
+    )
     return 0
+
+
+def _functions(program: Any, run: Path | None, terminal: Any, environment: Any) -> dict[str, Any]:
+    """What each tool offers: as its source says, or as a server said in a run."""
+    import asyncio
+
+    from promptc.cli.tracing import past_functions
+    from promptc.runners.tools.checking import known_functions
+
+    used = program.tools()
+    known = {key: found for key, found in known_functions(program.spec).items() if key in used}
+    asked = [key for key, found in known.items() if found is None]
+    if asked and run is not None:
+        known |= asyncio.run(past_functions(program, asked, run, terminal, environment))
+    elif asked:
+        names = ", ".join(program.spec.tools[key].name for key in asked)
+        terminal.warn(f"what {names} offers is known once a run has asked: name one with --from RUN")
+    return {key: found or () for key, found in known.items()}
 
 
 def _upstream(run: Path, row_id: str | None, terminal: Any, environment: Any) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,11 @@ from promptc.cli.options import options, spec_options, target
     click.option("--max-age", metavar="AGE", help="Use cached replies up to this age, e.g. 12h or 7d."),
     click.option("--offline", is_flag=True, help="Open no socket: only what is recorded."),
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Rows under way at once."),
-    click.option("--allow-code", is_flag=True, help="Let the spec's own commands run (api_key_command)."),
+    click.option(
+        "--allow-code",
+        is_flag=True,
+        help="Let the spec's own code run: steps, tools and their servers, key commands.",
+    ),
 )
 @spec_options
 @options(

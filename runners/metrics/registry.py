@@ -32,6 +32,8 @@ METRICS: dict[str, str] = {
     "llm_judge": "promptc.runners.metrics.llm_judge:LlmJudge",
     "pairwise_judge": "promptc.runners.metrics.pairwise_judge:PairwiseJudge",
     "calibration": "promptc.runners.metrics.calibration:Calibration",
+    "tool_called": "promptc.runners.metrics.tool_called:ToolCalled",
+    "trajectory": "promptc.runners.metrics.trajectory:Trajectory",
     "python": "promptc.runners.metrics.python:Python",
     "all": "promptc.runners.metrics.composite:AllOf",
     "any": "promptc.runners.metrics.composite:AnyOf",

@@ -74,11 +74,20 @@ class Redactor:
         """The completion without any known secret; the same object when it holds none."""
         texts = (completion.text, completion.reasoning, completion.served_model, completion.fingerprint)
         cleaned = tuple(self.clean(text) if text else text for text in texts)
-        if cleaned == texts:
+        calls = tuple(
+            msgspec.structs.replace(call, name=self.clean(call.name), arguments=self.clean(call.arguments))
+            for call in completion.tool_calls
+        )
+        if cleaned == texts and calls == completion.tool_calls:
             return completion
         text, reasoning, served_model, fingerprint = cleaned
         return msgspec.structs.replace(
-            completion, text=text, reasoning=reasoning, served_model=served_model, fingerprint=fingerprint
+            completion,
+            text=text,
+            reasoning=reasoning,
+            served_model=served_model,
+            fingerprint=fingerprint,
+            tool_calls=calls,
         )
 
     def failure(self, failure: CallFailed) -> CallFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -135,6 +136,19 @@ def endpoint_of(model: Model, environment: Mapping[str, str]) -> str:
 def request_params(model: Model) -> dict[str, Any]:
     """The parameters that every request of this model carries; a script's path is not one of them."""
     return {name: value for name, value in model.params.items() if not _is_script_path(model, name)}
+
+
+def calls_tools(model: Model, prices: PriceMap, base: str) -> bool:
+    """Whether a model takes tools as such: litellm's table says so, or a script has replies that call some.
+
+    Of a server of one's own nobody knows, so that its model is told of tools in writing.
+    """
+    if transport_of(model) == "script":
+        path = Path(base) / str(model.params.get("script", ""))
+        return path.is_file() and b'"tool_calls"' in path.read_bytes()
+    names = (model.model, wire_name(model.model))
+    entry = next((found for name in names if (found := prices.entry(name)) is not None), None)
+    return bool(entry and entry.get("supports_function_calling"))
 
 
 def diagnose(model: Model, prices: PriceMap | None = None) -> list[str]:

@@ -25,7 +25,7 @@ from promptc.runners.models.prices import PriceMap, Pricing, pricing_of
 from promptc.runners.models.request import EMBEDDINGS, Completion, Layer, Message, Request, Usage
 from promptc.runners.models.retry import Retrying, RetryPolicy
 from promptc.runners.models.secrets import Credentials, Redacted, Redactor
-from promptc.runners.models.settings import endpoint_of, full_name, request_params, transport_of
+from promptc.runners.models.settings import calls_tools, endpoint_of, full_name, request_params, transport_of
 from promptc.runners.models.statistics import ModelFigures, Statistics
 from promptc.runners.models.transports.registry import Services, local_endpoint, open_transport
 from promptc.runners.models.transports.replay import Replay
@@ -76,6 +76,7 @@ class _Opened(msgspec.Struct, frozen=True):
     layer: Layer
     statistics: Statistics
     pricing: Pricing | None
+    calls_tools: bool = False
 
 
 class ModelStack:
@@ -136,6 +137,10 @@ class ModelStack:
     def pricing(self, name: str) -> Pricing | None:
         """What the model costs; None where nobody knows."""
         return self._opened[name].pricing
+
+    def calls_tools(self, name: str) -> bool:
+        """Whether the model can be shown tools in its provider's own way. Raises KeyError."""
+        return self._opened[name].calls_tools
 
     def figures(self) -> dict[str, ModelFigures]:
         """What happened so far, by model name."""
@@ -318,7 +323,8 @@ def _open(name: str, model: Model, shared: _Shared) -> _Opened:
         fresh=settings.fresh,
         max_age=settings.max_age,
     )
-    return _Opened(model, endpoint, request_params(model), layer, statistics, pricing)
+    natively = calls_tools(model, shared.prices, settings.base)
+    return _Opened(model, endpoint, request_params(model), layer, statistics, pricing, natively)
 
 
 def _credentials(model: Model, shared: _Shared) -> Credentials:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from promptc.runners.candidate import Nearest
 from promptc.runners.metrics.protocol import Metric, Score
+from promptc.runners.models.request import ToolCall
 from promptc.spec.fields import Signature
+
+if TYPE_CHECKING:
+    from promptc.runners.conversation import Conversation
+    from promptc.runners.sandbox import Code, Ran
+    from promptc.runners.talk import Talk
+    from promptc.runners.tools.protocol import Function, Offered
+    from promptc.runners.tools.using import Used
 
 Outcome = TypeVar("Outcome")
 
@@ -17,6 +25,44 @@ class Call(Protocol):
 
     async def predict(self, predictor: str, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
         """The outputs of one predictor. Renders, asks, parses and re-asks; raises RowFailed when that ends without."""
+        ...
+
+    def conversation(self, predictor: str, inputs: Mapping[str, Any], talk: Talk) -> Conversation:
+        """A call of one predictor in which the model may call something before it answers."""
+        ...
+
+    def calls_natively(self, predictor: str) -> bool:
+        """Whether the predictor's model can be shown tools in its provider's own way."""
+        ...
+
+    async def offered(self, predictor: str, names: Sequence[str] | None) -> tuple[Offered, ...]:
+        """The functions of these tools of the spec, of all without names, as the candidate describes them."""
+        ...
+
+    async def use(
+        self,
+        offered: Sequence[Offered],
+        calls: Sequence[ToolCall],
+        conversation: Conversation,
+        *,
+        first: int = 0,
+    ) -> tuple[Used, ...]:
+        """What comes of calls, all made at once. A tool that fails says so in its result; raises RowFailed.
+
+        `first` counts the calls of the same turn that were made before.
+        """
+        ...
+
+    async def run_code(self, code: Code) -> Ran:
+        """How far a program of the model's comes in the sandbox."""
+        ...
+
+    def seed(self, inputs: Mapping[str, Any]) -> str:
+        """What random numbers of a model's program begin with: equal for the run's seed and equal inputs."""
+        ...
+
+    def objection(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
+        """What an assertion has against outputs that no predictor gave; "" where all hold or none counts here."""
         ...
 
     async def together(self, works: Sequence[Callable[[Call], Awaitable[Outcome]]]) -> list[Outcome]:
@@ -130,6 +176,26 @@ def neighbours(module: Module, signature: Signature) -> dict[str, Nearest]:
     if isinstance(module, Choosing):
         return dict.fromkeys(module.predictors(signature), module.nearest())
     return neighbours(module.inner, signature) if isinstance(module, Wrapping) else {}
+
+
+@runtime_checkable
+class Talking(Module, Protocol):
+    """A module whose model may call something before it answers, and what it says about that."""
+
+    def tool_names(self) -> tuple[str, ...] | None:
+        """The tools of the spec that it uses; None for all of them."""
+        ...
+
+    def talk(self, signature: Signature, functions: tuple[Function, ...], *, native: bool) -> Talk:
+        """How its predictor talks about these functions, with a model that can be shown tools natively or cannot."""
+        ...
+
+
+def talking_module(module: Module) -> Talking | None:
+    """The module itself or one inside of it that may call something; None where there is none."""
+    if isinstance(module, Talking):
+        return module
+    return talking_module(module.inner) if isinstance(module, Wrapping) else None
 
 
 def shown_replies(module: Module) -> int:

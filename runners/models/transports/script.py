@@ -12,7 +12,10 @@ Each line of the file is a rule, and the first rule that fits answers:
 messages. A re-ask puts promptc's own words last: where no rule fits these, the rule that gave the reply
 before them answers again. A list of replies is walked through by rollout and turn (how often the model was
 asked again), and starts anew at its end. A reply that is an object of fields is written in the format that
-the request asks for.
+the request asks for. One that calls tools says so, and perhaps something beside it:
+
+    {"match": "Paris", "reply": [{"text": "I look it up.", "tool_calls": [{"name": "find", "arguments": {"city":
+    "Paris"}}]}, {"answer": "sunny"}]}
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from promptc.runners.models.request import CallFailed, Completion, Message, Request, Usage
+from promptc.runners.models.request import CallFailed, Completion, Message, Request, ToolCall, Usage
 from promptc.runners.models.transports.failures import one_line
 from promptc.runners.models.transports.registry import Services
 from promptc.spec.errors import DataError
@@ -101,13 +104,16 @@ class Script:
         rule, turn = self._rule(request)
         if rule is None:
             raise self._unscripted(request.messages)
-        text = _written(rule, request, turn)
+        said = _written(rule, request, turn)
         asked = sum(len(message.content) for message in request.messages)
+        length = len(said.content) + sum(len(call.arguments) for call in said.tool_calls)
         return Completion(
-            text=text,
-            usage=Usage(input_tokens=asked // 4 + 1, output_tokens=len(text) // 4 + 1),
+            text=said.content,
+            finish_reason="tool_calls" if said.tool_calls else "stop",
+            usage=Usage(input_tokens=asked // 4 + 1, output_tokens=length // 4 + 1),
             cost=0.0,
             served_model=self._name,
+            tool_calls=said.tool_calls,
         )
 
     async def close(self) -> None:
@@ -124,7 +130,7 @@ class Script:
                 continue
             rule = self._first(messages[index].content, system, default=False)
             # Before the last user message only what this rule itself answered is a re-ask; else it is a demo.
-            if rule is not None and (not turn or _written(rule, request, 0) == messages[index + 1].content):
+            if rule is not None and (not turn or _same(_written(rule, request, 0), messages[index + 1])):
                 return rule, turn
         last = next((m.content for m in reversed(messages) if m.role == "user"), "")
         return self._first(last, system, default=True), 0
@@ -146,9 +152,36 @@ class Script:
         )
 
 
-def _written(rule: Rule, request: Request, turn: int) -> str:
+def _written(rule: Rule, request: Request, turn: int) -> Message:
+    """The reply as a message; tools are called natively where the request has some, else in writing."""
     reply = rule.replies[(request.rollout + turn) % len(rule.replies)]
-    return reply if isinstance(reply, str) else rendered(reply, request.messages)
+    if isinstance(reply, str):
+        return Message("assistant", reply)
+    if "tool_calls" not in reply:
+        return Message("assistant", rendered(reply, request.messages))
+    calls = msgspec.convert(reply["tool_calls"], list[_Call])
+    said = str(reply.get("text", ""))
+    if "tools" in request.params:
+        native = tuple(
+            ToolCall(f"scripted{n}", call.name, msgspec.json.encode(call.arguments).decode())
+            for n, call in enumerate(calls)
+        )
+        return Message("assistant", said, tool_calls=native)
+    lines = [msgspec.json.encode({"tool": call.name, "arguments": call.arguments}).decode() for call in calls]
+    return Message("assistant", "\n".join([said, "```tools", *lines, "```"]).strip())
+
+
+class _Call(msgspec.Struct, frozen=True):
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+def _same(said: Message, shown: Message) -> bool:
+    """Whether a message of the conversation is what was said, however it is spaced."""
+    calls = [
+        [(call.name, msgspec.json.decode(call.arguments)) for call in m.tool_calls] for m in (said, shown)
+    ]
+    return calls[0] == calls[1] and "".join(said.content.split()) == "".join(shown.content.split())
 
 
 def rendered(fields: dict[str, Any], messages: tuple[Message, ...]) -> str:
@@ -177,6 +210,12 @@ def _problem(rule: Rule) -> str | None:
         return "a rule has a reply or a default, not both"
     if rule.default is not None and (rule.match is not None or rule.regex is not None):
         return "a default has no match or regex; use reply"
+    for reply in rule.replies:
+        if isinstance(reply, dict) and "tool_calls" in reply:
+            try:
+                msgspec.convert(reply["tool_calls"], list[_Call])
+            except msgspec.ValidationError as error:
+                return f"tool_calls: is a list of {{name, arguments}}: {error}"
     if rule.reply is not None and rule.match is None and rule.regex is None and rule.system is None:
         return "a reply needs match, regex or system; use default for everything else"
     return None
