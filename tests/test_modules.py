@@ -191,6 +191,7 @@ def scripted(right, wrong):
     return {
         "predict": ({}, in_turn(MALFORMED, right)),
         "chain_of_thought": ({}, in_turn(MALFORMED, {"reasoning": "so", **right})),
+        "knn": ({"k": 2}, in_turn(MALFORMED, right)),
         "react": ({}, in_turn(MALFORMED, right)),
         "program_of_thought": ({}, in_turn("```python\n1 / 0\n```", program)),
         "majority": ({"module": "predict", "n": 4}, by_rollout(wrong, right, MALFORMED, right)),

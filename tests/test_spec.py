@@ -166,8 +166,8 @@ def test_the_first_spec_of_the_design_says_what_it_says():
 def test_the_second_spec_of_the_design_says_what_it_says(tmp_path):
     write(tmp_path, "prompts/answer.md", "Answer in the language of the question.")
     spec = read(HANDBOOK, tmp_path)
-    assert [step.name for step in spec.steps] == ["search", "answer", "shorten"]
-    assert [choice for choice in spec.resolved if choice == "sweep"] == []
+    assert [stage.name for stage in spec.stages] == ["search", "answer", "shorten"]
+    assert [step.name for step in spec.steps] == ["answer", "shorten"]
 
 
 @pytest.mark.parametrize(
