@@ -35,6 +35,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "stop_reason": "Why the search ended, such as done or budget.",
         "verdict": "The outcome in one sentence.",
         "exit_code": "The exit code of the command: the first of its verdicts by rank.",
+        "skipped": "Why nothing was done; empty where something was.",
         "verdicts": "Every reason for an exit code other than 0.",
         "train": "The figures on the train split, where it was scored.",
         "dev": "The figures on the dev split, where it was scored.",
@@ -236,8 +237,20 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "Demo": {
         "inputs": "The values that went in, by field.",
         "outputs": "The values that came out, by field.",
+        "turns": "What a module with tools did on the way, reply by reply.",
         "source": "Whether it stands in the data or was made by a program that passed.",
         "row_id": "The row that it comes from.",
+    },
+    "Turn": {
+        "text": "What the model said.",
+        "calls": "The tools that it called.",
+        "ends": "Whether the answer came with this reply.",
+    },
+    "Called": {
+        "tool": "The tool's name.",
+        "arguments": "What it was called with.",
+        "result": "What came back.",
+        "failed": "Whether the result is what went wrong.",
     },
     "Failure": {
         "kind": "What failed: parse, constraint, truncated, refused and context are the program's own doing.",

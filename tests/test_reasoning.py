@@ -174,7 +174,11 @@ def test_the_same_comes_out_with_any_number_of_workers_and_in_replay(inner, tmp_
 
 
 def test_the_plan_counts_both_calls(workplace):
-    workplace.write_spec(format="two_step", module={"majority": {"module": "predict", "n": 3}})
+    workplace.write_spec(
+        format="two_step",
+        module={"majority": {"module": "predict", "n": 3}},
+        optimizer="bootstrap_random_search",
+    )
     done = workplace.run("plan", "--json")
     assert done.code == 0, done
     eval_, search = (forecast["calls"] for forecast in done.document["forecasts"])

@@ -18,6 +18,7 @@ from retrieving import DOCUMENTS, Asking, Embedder, failure, the_spec, written
 from workplace import Workplace
 
 from promptc.cli.checking import check
+from promptc.cli.loading import load as open_spec
 from promptc.runners.build import build_program
 from promptc.runners.extras import lacking
 from promptc.runners.identity import run_identity
@@ -50,7 +51,10 @@ def found_in(folder: Path, retriever: str, more: str = "", models: str = "") -> 
     if models:
         text = text.replace("{task: embedded/icl}", f"{{task: embedded/icl, {models}}}")
     (folder / "spec.yaml").write_text(text)
-    found = check(folder / "spec.yaml", environment={})
+    try:
+        found = check(open_spec(folder / "spec.yaml", environment={}))
+    except SpecError as error:
+        found = error.diagnostics
     return [(f.position.line if f.position else 0, f.message, f.hint) for f in found]
 
 

@@ -22,7 +22,7 @@ from promptc.cli.reports.runs import runs_report, spend_report
 from promptc.runners.run_directory import SessionNote
 from promptc.runners.run_index import RunEntry
 
-GOLDEN = Path(__file__).parent / "golden" / "runs"
+GOLDEN = Path(__file__).parent / "golden" / "run_lists"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 DAY = 86_400.0
 PRICE = {"price": {"input": 1.0, "output": 4.0}}
